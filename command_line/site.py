@@ -1,4 +1,4 @@
-"""x"""
+"""Combine the public portal, the admin pages and the submissions in one application, and serve it."""
 
 from __future__ import annotations
 
@@ -112,8 +112,9 @@ class LedgerProblems:
         """Return the public part of a problem, None if there is no such problem or no ledger yet.
         Raises StoreBusy.
         """
-        is_there = has_ledger(self.admin.url)
-        problem = reported_problem(self.admin.ledger, number) if is_there else None
+        problem = (
+            reported_problem(self.admin.ledger, number) if has_ledger(self.admin.url) else None
+        )
         if problem is None:
             return None
         return PublicProblem(
@@ -185,38 +186,32 @@ class LedgerSubscriptions:
         outbox.queue_messages(ledger, [write_confirmation(item, self.admin.channels)], now)
         return ""
 
-    def find(self, secret: str) -> PublicSubscription | None:
-        """Return the subscription of a link as its owner sees it, None if there is none. Raises
-        StoreBusy.
-        """
-        item = self._find(secret)
-        return self._public(item) if item else None
-
     @_or_busy("Subscriptions")
     def _find(self, secret: str) -> Subscription | None:
         is_there = has_ledger(self.admin.url)
         return outbox.subscription(self.admin.ledger, secret) if is_there else None
 
-    def _public(self, item: Subscription) -> PublicSubscription:
-        signing = (
-            derive_secret(self.admin.channels.secret, item.topic) if item.channel == WEBHOOK else ""
-        )
+    def find(self, secret: str) -> PublicSubscription | None:
+        """Return the subscription of a link as its owner sees it, None if there is none. Raises
+        StoreBusy.
+        """
+        if (item := self._find(secret)) is None:
+            return None
+        is_signed, signing = item.channel == WEBHOOK, self.admin.channels.secret
         return PublicSubscription(
             item.title,
             item.search,
             item.channel,
             item.frequency,
             item.confirmed is not None,
-            signing,
+            derive_secret(signing, item.topic) if is_signed else "",
         )
 
     @_or_busy("Subscriptions")
     def confirm(self, secret: str) -> PublicSubscription | None:
         """Confirm a subscription and return it, None if there is none. Raises StoreBusy."""
-        item = self._find(secret)
-        if item is None:
-            return None
-        outbox.confirm_subscription(self.admin.ledger, item.id, self.admin.now())
+        if item := self._find(secret):
+            outbox.confirm_subscription(self.admin.ledger, item.id, self.admin.now())
         return self.find(secret)
 
     @_or_busy("Subscriptions")
@@ -230,17 +225,15 @@ class LedgerSubscriptions:
         """Claim the subscriptions to compare at a journal entry. Raises StoreBusy."""
         if not has_ledger(self.admin.url):
             return ()
-        now = self.admin.now()
-        ledger = self.admin.ledger
+        now, ledger = self.admin.now(), self.admin.ledger
         items = outbox.claim_subscriptions(ledger, position, now, now + _LEASE, _BATCH)
         return [DueSubscription(item, item.search, item.language, item.results) for item in items]
 
     @_or_busy("Subscriptions")
-    def settle(self, key: object, comparison: ComparedResults) -> None:
+    def settle(self, key: Any, comparison: ComparedResults) -> None:
         """Store the results of a comparison, and queue the message if something has changed. Raises
         StoreBusy.
         """
-        assert isinstance(key, Subscription)
         url, now = self.admin.channels.public_url, self.admin.now()
         changes = {
             kind: [
@@ -250,17 +243,10 @@ class LedgerSubscriptions:
             for kind, rows in comparison.changes.items()
         }
         message = write_digest(key, changes, comparison.position, self.admin.channels, now)
-        messages = [message] if message else []
+        ledger, messages = self.admin.ledger, [message] if message else []
         outbox.settle_subscription(
-            self.admin.ledger, key, comparison.position, comparison.results, messages, now
+            ledger, key, comparison.position, comparison.results, messages, now
         )
-
-    @_or_busy("Subscriptions")
-    def skip(self, key: object, position: int) -> None:
-        """Leave the stored results as they are. Raises StoreBusy."""
-        assert isinstance(key, Subscription)
-        now = self.admin.now()
-        outbox.settle_subscription(self.admin.ledger, key, position, None, (), now)
 
 
 _SUBMISSION_LOCK_TIMEOUT = 20  # seconds: a person who sends a form waits while a harvest commits

@@ -421,28 +421,14 @@ def _list_unchanged(ledger: Ledger, run: Run, limit: int, after: int) -> Listing
     shown.
     """
     u = t.unchanged.c
-    with ledger.transaction() as connection:
-        counts = connection.execute(
-            sa.select(u.page, u["count"]).where(u.run == run.id).order_by(u.page)
-        ).all()
-        keys_found: list[str] = []
-        offset = 0
-        for page, count in counts:
-            if offset + count > after and len(keys_found) <= limit:
-                keys = json.loads(
-                    decompress(
-                        connection.scalar(
-                            sa.select(u["keys"]).where(u.run == run.id, u.page == page)
-                        )
-                    )
-                )
-                keys_found += keys[max(0, after - offset) :]
-            offset += count
+    pages = ledger.stream(sa.select(u["keys"]).where(u.run == run.id).order_by(u.page))
+    keys = (key for (packed,) in pages for key in json.loads(decompress(packed)))
+    listed = list(islice(keys, after, after + limit + 1))
     items = [
         RecordView(number, key, Outcome.UNCHANGED.value, None, [], None, None, [], [])
-        for number, key in enumerate(keys_found[:limit], after)
+        for number, key in enumerate(listed[:limit], after)
     ]
-    is_more = len(keys_found) > limit
+    is_more = len(listed) > limit
     return Listing(items=items, next=str(_UNCHANGED + after + limit) if is_more else None)
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
+from itertools import islice
 from typing import Any, TypeAlias
 
 import orjson
@@ -120,19 +121,17 @@ def read_lines(body: bytes, media_type: str) -> list[Line]:
         if media_type == CSV
         else ((number, cells, "") for number, cells in enumerate(read_sheet(body, _SUBJECT), 1))
     )
-    read: list[Line] = []
-    count = 0
-    for number, cells, fault in lines:
-        last = max((at for at, cell in enumerate(cells, 1) if cell.strip()), default=0)
-        trimmed = cells[:last]
-        if not (trimmed or fault):
-            continue
-        read.append((number, trimmed, fault))
-        count += sum(len(cell) + 1 for cell in trimmed)
-        if count > _MAX_CHARACTERS:
-            raise ParseError(f"{_SUBJECT}: its cells have more than {_MAX_CHARACTERS:,} characters")
-        if len(read) > MAX_ROWS + 1:
-            break
+    trimmed = (
+        (
+            number,
+            cells[: max((at for at, cell in enumerate(cells, 1) if cell.strip()), default=0)],
+            fault,
+        )
+        for number, cells, fault in lines
+    )
+    read = list(islice((line for line in trimmed if line[1] or line[2]), MAX_ROWS + 2))
+    if sum(len(cell) + 1 for _, cells, _ in read for cell in cells) > _MAX_CHARACTERS:
+        raise ParseError(f"{_SUBJECT}: its cells have more than {_MAX_CHARACTERS:,} characters")
     return read
 
 
@@ -310,13 +309,13 @@ def template_xlsx(base: str, language: str) -> bytes:
                 lists.write_column(1, listed + 1, [label for _, label in values])
                 letter = xl_col_to_name(listed)
                 is_list = column.field is not TYPE and MEMBERS[column.field.member].kind.is_list
-                prompt = {"input_title": label[:32], "input_message": hint[:_MAX_SHOWN]}
-                rule: dict[str, object] = {
+                rule = {
                     "validate": "list",
                     "source": f"={_SHEETS[2]}!${letter}$2:${letter}${len(values) + 1}",
                     "show_error": not is_list,  # a list may have other texts too
                     "ignore_blank": True,
-                    **(prompt if hint else {}),
+                    "input_title": label[:32],
+                    "input_message": hint[:_MAX_SHOWN],
                 }
                 table.data_validation(1, number, MAX_ROWS, number, rule)
                 listed += 2

@@ -98,11 +98,11 @@ class ChangedThing(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class ComparedResults:
     """The results at a journal entry: the time of the last change by IRI, and what is different
-    from those of before.
+    from those of before. They are None if there were none to compare.
     """
 
     position: int
-    results: Mapping[str, str]
+    results: Mapping[str, str] | None
     changes: Mapping[str, Sequence[ChangedThing]]
 
 
@@ -165,11 +165,10 @@ class SubscriptionStore(Protocol):
     def due(self, position: int) -> Sequence[DueSubscription]:
         """Claim subscriptions to compare, which were not compared at a journal entry."""
 
-    def settle(self, key: object, comparison: ComparedResults) -> None:
-        """Store the results of a comparison and queue the message about its changes."""
-
-    def skip(self, key: object, position: int) -> None:
-        """Keep the results of the last comparison, since there are none at this journal entry."""
+    def settle(self, key: Any, comparison: ComparedResults) -> None:
+        """Store the results of a comparison and queue the message about its changes; without
+        results, those of the last comparison stay.
+        """
 
 
 StoreDep = Annotated[
@@ -397,10 +396,10 @@ def settle_due(service: QueryService, store: SubscriptionStore) -> int:
             rows = tables.list_things(filters, "newest", COMPARED)
         except (PublisherError, HTTPProblem) as error:
             log.warning("search not compared", search=item.search, error=str(error))
-            store.skip(item.key, snapshot.position)
+            comparison = ComparedResults(snapshot.position, None, {})
         else:
             comparison = compare(item.results, rows, snapshot.position, service.iris)
-            store.settle(item.key, comparison)
+        store.settle(item.key, comparison)
     return len(due)
 
 

@@ -65,9 +65,7 @@ class KeptSubscriptions:
     def due(self, position: int) -> Sequence[DueSubscription]:
         return ()
 
-    def settle(self, key: object, comparison: ComparedResults) -> None: ...
-
-    def skip(self, key: object, position: int) -> None: ...
+    def settle(self, key: Any, comparison: ComparedResults) -> None: ...
 
 
 def visitor(service: Any, store: KeptSubscriptions | None) -> httpx.AsyncClient:

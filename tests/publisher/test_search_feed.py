@@ -150,6 +150,7 @@ class Followers:
 
     def settle(self, key: Any, comparison: ComparedResults) -> None:
         changes = {kind: [row.iri for row in rows] for kind, rows in comparison.changes.items()}
+        assert comparison.results is not None
         seen = self.seen.setdefault(key, dict(comparison.results))
         new, changed, removed = (
             set(changes.get(kind, ())) for kind in ("new", "changed", "removed")
