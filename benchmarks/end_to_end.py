@@ -18,7 +18,7 @@ from typing import Annotated
 import httpx
 import typer
 
-from benchmarks.measuring import Line, Watch, environment, is_served, served, show, until
+from benchmarks.measuring import Line, environment, is_served, served, show, until, watched
 from command_line.console import Json, err
 from demo.registries import Demo
 from demo.source_definitions import write_sources
@@ -50,7 +50,7 @@ class Harvest:
 def harvested(data: Path, client: httpx.Client, *options: str) -> Harvest:
     """Harvest all sources once and wait for the answer."""
     command = [sys.executable, "-m", "stocktake", "harvest", "--json", *options]
-    with Watch() as watch:
+    with watched() as watch:
         before, since = dict(watch.seconds), time.perf_counter()
         subprocess.run(command, env=environment(data), check=True, stdout=subprocess.DEVNULL)
         committed = time.perf_counter() - since

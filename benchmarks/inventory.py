@@ -21,7 +21,7 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmarks.measuring import Line, Watch, environment, show
+from benchmarks.measuring import Line, environment, show, watched
 from command_line.console import Json
 
 _MOST_MEMORY = 250.0  # MB
@@ -118,7 +118,7 @@ def _served(files: list[bytes]) -> Iterator[int]:
 def _run(data: Path, *arguments: str) -> _Cost:
     command = [sys.executable, "-m", "stocktake", *arguments]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    with Watch() as watch:
+    with watched() as watch:
         subprocess.run(command, env=environment(data), check=True, stdout=subprocess.DEVNULL)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

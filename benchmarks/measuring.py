@@ -12,9 +12,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from itertools import count
 from pathlib import Path
-from types import TracebackType
 
 import httpx
 import orjson
@@ -89,65 +89,64 @@ def _written(figure: float | None) -> str:
     return f"{figure:,.0f}" if abs(figure) >= 100 else f"{figure:,.2f}"
 
 
+@dataclass(slots=True)
 class Watch:
-    """Watch the descendants of this process until the context ends.
+    """What the descendants of this process use: *seconds* has processor seconds and *peaks* the peak
+    memory of a single process (MB), by role.
 
-    *seconds* has processor seconds and *peaks* the peak memory of a single process (MB), by role.
     *together* is the peak memory of all processes but the registry (MB); shared pages count once.
+    *accounts* has the role, the seconds and the peak of each process.
     """
 
-    def __init__(self) -> None:
-        self._accounts: dict[int, tuple[str, float, float]] = {}
-        self.together = 0.0
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._work, daemon=True)
+    accounts: dict[int, tuple[str, float, float]] = field(default_factory=dict)
+    together: float = 0.0
 
     @property
     def seconds(self) -> Mapping[str, float]:
-        sums: dict[str, float] = {}
-        for role, seconds, _ in list(self._accounts.values()):
-            sums[role] = sums.get(role, 0.0) + seconds
-        return sums
+        accounts = list(self.accounts.values())
+        return {
+            role: sum(use for name, use, _ in accounts if name == role) for role, *_ in accounts
+        }
 
     @property
     def peaks(self) -> Mapping[str, float]:
-        most: dict[str, float] = {}
-        for role, _, peak in list(self._accounts.values()):
-            most[role] = max(most.get(role, 0.0), peak)
-        return most
+        accounts = list(self.accounts.values())
+        return {
+            role: max(peak for name, _, peak in accounts if name == role) for role, *_ in accounts
+        }
 
-    def _look(self, *, memory: bool = True) -> None:
+    def look(self, *, memory: bool = True) -> None:
         megabytes = 0.0
         for pid in below(os.getpid()):
             with suppress(OSError, ValueError, IndexError):  # a process may exit at any moment
-                known, _, peak = self._accounts.get(pid, ("", 0.0, 0.0))
-                role = _role(pid) or known
-                peak = max(peak, _megabytes(pid, "status", "VmHWM:"))
-                self._accounts[pid] = (role, processor(pid), peak)
+                known, _, peak = self.accounts.get(pid, ("", 0.0, 0.0))
+                role, peak = _role(pid) or known, max(peak, _megabytes(pid, "status", "VmHWM:"))
+                self.accounts[pid] = (role, processor(pid), peak)
                 if memory and role != "registry":
                     megabytes += _megabytes(pid, "smaps_rollup", "Pss:")
         self.together = max(self.together, megabytes)
 
-    def _work(self) -> None:
-        looks = 0
-        while not self._ended.wait(_PAUSE):
-            self._look(memory=looks % _MEMORY_LOOKS == 0)
-            looks += 1
 
-    def __enter__(self) -> Watch:
-        self._look()
-        self._thread.start()
-        return self
+@contextmanager
+def watched() -> Iterator[Watch]:
+    """Watch the descendants of this process until the context ends."""
+    watch, ended = Watch(), threading.Event()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._look()
-        self._ended.set()
-        self._thread.join()
+    def work() -> None:
+        for looks in count():
+            watch.look(memory=looks % _MEMORY_LOOKS == 0)
+            if ended.wait(_PAUSE):
+                break
+
+    watch.look()
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        yield watch
+    finally:
+        ended.set()
+        thread.join()
+        watch.look()
 
 
 def below(pid: int) -> list[int]:

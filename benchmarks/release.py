@@ -19,7 +19,7 @@ from typing import Annotated
 import typer
 from isal import igzip
 
-from benchmarks.measuring import Line, Watch, environment, show
+from benchmarks.measuring import Line, Watch, environment, show, watched
 from benchmarks.worlds import write
 from command_line.console import Json, err
 from journal.journal import Journal
@@ -36,7 +36,7 @@ def cut(data: Path) -> tuple[float, dict[str, float], Watch]:
     line = [sys.executable, "-m", "stocktake", "release"]
     since, begins = time.perf_counter(), [("start", 0.0)]
     with (
-        Watch() as watch,
+        watched() as watch,
         subprocess.Popen(
             line,
             env=environment(data),
@@ -76,7 +76,7 @@ def theirs(quads: Path, folder: Path) -> tuple[float, float]:
     load = [_OXIGRAPH, "load", "--lenient", "--location", str(store), "--file", str(text)]
     subprocess.run(load, check=True, capture_output=True)
     line = f"{_OXIGRAPH} dump --location {store} --format nq | sort | gzip > {folder}/theirs.nq.gz"
-    with Watch() as watch:
+    with watched() as watch:
         since = time.perf_counter()
         quiet = {"check": True, "stderr": subprocess.DEVNULL}
         subprocess.run(["/bin/sh", "-c", line], env=os.environ | {"LC_ALL": "C"}, **quiet)  # type: ignore[call-overload]

@@ -100,45 +100,39 @@ async def _diff(
 
 
 def _print_comparison(comparison: Comparison, form: str) -> None:
-    rows = [
-        ("all", "", comparison.total),
-        *(
-            (facet, code, item)
-            for facet in FACETS
-            for code, item in comparison.by_facet[facet].items()
-        ),
-    ]
     total = comparison.total
+    rows = [
+        {"facet": facet, "code": code, **asdict(item)}
+        for facet, items in (
+            ("all", {"": total}),
+            *((name, comparison.by_facet[name]) for name in FACETS),
+        )
+        for code, item in items.items()
+    ]
     if form == "json":
         document = {
             "from": _moment(comparison.before),
             "to": _moment(comparison.after),
             "within": comparison.within,
             "rows": [
-                {
-                    "facet": facet,
-                    "code": code,
-                    **asdict(item),
-                    "records": _addresses(comparison, facet, code),
-                }
-                for facet, code, item in rows
+                {**row, "records": _addresses(comparison, row["facet"], row["code"])}
+                for row in rows
             ],
         }
         print_json(document, is_indented=True)
         return
     table = _writer(form)
     table.writerow(("facet", "code", *CHANGES, "share_before", "share_after"))
-    for facet, code, item in rows:
-        numbers = [getattr(item, name) for name in CHANGES]
-        shares = ((item.before, total.before), (item.after, total.after))
-        table.writerow(
-            (
-                facet,
-                code,
-                *numbers,
-                *(f"{(part / all if all else 0.0):.4f}" for part, all in shares),
-            )
+    table.writerows(
+        (
+            *(row[name] for name in ("facet", "code", *CHANGES)),
+            *(
+                f"{(row[side] / whole if whole else 0.0):.4f}"
+                for side, whole in (("before", total.before), ("after", total.after))
+            ),
         )
+        for row in rows
+    )
 
 
 def _moment(moment: Moment) -> dict[str, object]:

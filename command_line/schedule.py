@@ -75,16 +75,12 @@ class CurrentSources:
 
         If the directory is missing, the last definitions stay.
         """
-        files = file_states(self.folder)
+        files, before = file_states(self.folder), self.definitions
         if files == self.files:
             return False
-        try:
-            now, before = load_all(self.folder, check_compatible), self.definitions
-        except SourceDefinitionError as error:
-            self._outage.failed(str(error))
-            return False
-        self._outage.over()
-        self.definitions, self.files = now, files
+        with self._outage.watching(SourceDefinitionError):
+            self.definitions, self.files = load_all(self.folder, check_compatible), files
+        now = self.definitions
         for name, source in now.sources.items():
             if source != before.sources.get(name):
                 log.info("source definition read again", source=name, enabled=source.enabled)
@@ -93,7 +89,7 @@ class CurrentSources:
                 _log_invalid(name, message)
         for name in {*before.sources, *before.errors} - {*now.sources, *now.errors}:
             log.info("source definition removed", source=name)
-        return True
+        return now is not before
 
 
 def file_states(folder: Path) -> FileStates:
