@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import cached_property, reduce
-from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from itertools import groupby
 from math import inf
@@ -254,54 +253,52 @@ class LazyRegistry(Mapping[str, Entry]):
     def __init__(
         self, modules: Mapping[str, str], attribute: str, group: str, kind: type[Entry]
     ) -> None:
-        self._modules, self._attribute, self._group, self._kind = modules, attribute, group, kind
-        self._entries: dict[str, Entry] = {}
+        self._own = {
+            name: EntryPoint(name, f"{module}:{attribute}", group)
+            for name, module in modules.items()
+        }
+        self._group, self._kind, self._entries = group, kind, dict[str, Entry]()
 
     @cached_property
     def _plugins(self) -> Mapping[str, EntryPoint]:
         plugins = {point.name: point for point in entry_points(group=self._group)}
-        for name in plugins.keys() & self._modules.keys():
+        for name in plugins.keys() & self._own.keys():
             package = _package(plugins.pop(name))
             log.warning("plugin ignored: its name is taken", name=name, package=package)
         return plugins
 
     def __getitem__(self, name: str) -> Entry:
         if name not in self._entries:
-            if name in self._modules:
-                entry = getattr(import_module(self._modules[name]), self._attribute)
-            else:
-                entry = self._load(self._plugins[name])
-            self._entries[name] = entry
+            self._entries[name] = self._load(self._own.get(name) or self._plugins[name])
         return self._entries[name]
 
     def _load(self, point: EntryPoint) -> Entry:
-        fault = f"{point.value} is no {self._kind.__name__}"
         try:
             with parser_errors(point.value):
                 entry = point.load()
-            if isinstance(entry, self._kind):
+                if not isinstance(entry, self._kind):
+                    raise ValueError(f"{point.value} is no {self._kind.__name__}")
                 return entry
         except ParseError as error:
-            fault = message(error.__cause__ or error)
-        raise SourceDefinitionError(
-            Reason(
-                "the plugin %(name)s of the package %(package)s cannot be used: %(error)s; update "
-                "the package, or uninstall it",
-                name=repr(point.name),
-                package=_package(point),
-                error=fault,
-            )
-        )
+            raise SourceDefinitionError(
+                Reason(
+                    "the plugin %(name)s of the package %(package)s cannot be used: %(error)s; "
+                    "update the package, or uninstall it",
+                    name=repr(point.name),
+                    package=_package(point),
+                    error=message(error.__cause__ or error),
+                )
+            ) from error
 
     def __contains__(self, name: object) -> bool:
-        return name in self._modules or name in self._plugins
+        return name in self._own or name in self._plugins
 
     def __iter__(self) -> Iterator[str]:
-        yield from self._modules
+        yield from self._own
         yield from sorted(self._plugins)
 
     def __len__(self) -> int:
-        return len(self._modules) + len(self._plugins)
+        return len(self._own) + len(self._plugins)
 
 
 def _package(point: EntryPoint) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -128,31 +128,42 @@ def find_mentions(text: str, language: str | None = None) -> list[Mention]:
 
 
 def _goals(text: str, language: str) -> Iterator[Mention]:
+    def confidence(prefix: re.Match[str]) -> float | None:
+        is_other = _OTHER_GOALS.search(text, max(0, prefix.start() - 60), prefix.start())
+        return None if is_other else _mention_confidence(prefix, text, language)
+
+    def name(
+        prefix: re.Match[str], number: re.Match[str], is_first: bool
+    ) -> tuple[str | None, int]:
+        ends = is_first or _ENDS_LIST.match(text, number.end()) or _is_plural(prefix)
+        is_goal = ends and not _UNIT.match(text, number.end())
+        return (_concept(prefix, number, text), number.end()) if is_goal else (None, 0)
+
+    return _lists(text, _PREFIX, _NUMBER, _AND, confidence, name)
+
+
+def _lists(
+    text: str,
+    prefixes: re.Pattern[str],
+    numbers: re.Pattern[str],
+    separators: re.Pattern[str],
+    confidence: Callable[[re.Match[str]], float | None],
+    name: Callable[[re.Match[str], re.Match[str], bool], tuple[str | None, int]],
+) -> Iterator[Mention]:
+    """Yield a mention for each number of the lists behind *prefixes*. *name* returns the concept of
+    a number, and where the number ends, 0 if it is none.
+    """
     read = 0  # Lists are read up to this position.
-    for prefix in _PREFIX.finditer(text):
-        confidence = _mention_confidence(prefix, text, language) if prefix.start() >= read else None
-        if (
-            confidence is None
-            or _OTHER_GOALS.search(text, max(0, prefix.start() - 60), prefix.start())
-            or _denied(text, prefix.start())
-        ):
-            continue
-        position: int | None = prefix.end()
-        begin = prefix.start()
-        while position is not None and (number := _NUMBER.match(text, position)):
-            following = position > prefix.end()
-            if _UNIT.match(text, number.end()) or (
-                following and not _ENDS_LIST.match(text, number.end()) and not _is_plural(prefix)
-            ):
-                break
-            if (concept := _concept(prefix, number, text)) is not None:
-                yield Mention(
-                    concept,
-                    _words(prefix[0] + number[0] if following else text[begin : number.end()]),
-                    confidence,
-                )
-            read = number.end()
-            separator = _AND.match(text, read)
+    for prefix in prefixes.finditer(text):
+        is_new = prefix.start() >= read and not _denied(text, prefix.start())
+        sure = confidence(prefix) if is_new else None
+        position = prefix.end() if sure is not None else None
+        while position is not None and (number := numbers.match(text, position)):
+            concept, end = name(prefix, number, position == prefix.end())
+            if sure is not None and concept:
+                yield Mention(concept, _words(prefix[0] + text[number.start() : end]), sure)
+            read = end or read
+            separator = separators.match(text, end) if end else None
             position = separator.end() if separator else None
 
 
@@ -212,23 +223,13 @@ def _concept(prefix: re.Match[str], number: re.Match[str], text: str) -> str | N
 
 
 def _lines(text: str) -> Iterator[Mention]:
-    read = 0
-    for prefix in _LINE_PREFIX.finditer(text):
-        if prefix.start() < read or _denied(text, prefix.start()):
-            continue
-        position: int | None = prefix.end()
-        while position is not None and (line := _LINE.match(text, position)):
-            end, code = line.end(), f"C{line['number']}"
-            if (
-                code == "C7"
-                and (named := _APPLICATION.match(text, end))
-                and (application := action_line(f"C7: {named['name']}"))
-            ):
-                end, code = named.end(), application
-            yield Mention(code, _words(prefix[0] + text[line.start() : end]), SURE)
-            read = end
-            separator = _LINE_AND.match(text, end)
-            position = separator.end() if separator else None
+    def name(_: re.Match[str], line: re.Match[str], __: bool) -> tuple[str | None, int]:
+        end, code = line.end(), f"C{line['number']}"
+        named = _APPLICATION.match(text, end) if code == "C7" else None
+        application = action_line(f"C7: {named['name']}") if named else None
+        return (application, named.end()) if named and application else (code, end)
+
+    return _lists(text, _LINE_PREFIX, _LINE, _LINE_AND, lambda _: SURE, name)
 
 
 def _words(text: str) -> str:
