@@ -78,7 +78,13 @@ _EMPTY: dict[str, dict[str, Any]] = {
 # These members of a class have several values.
 _LISTS: dict[Any, set[str]] = {
     kind: {name for name, hint in get_type_hints(kind).items() if get_origin(hint) is tuple}
-    for kind in (*KINDS.values(), *(kind for kind, _ in _PARTS.values()), Claim, Party)
+    for kind in (
+        *KINDS.values(),
+        *(part for part, _ in _PARTS.values()),
+        Claim,
+        Detection,
+        Party,
+    )
 }
 _LONG_TEXTS = frozenset(("descriptions", "content"))  # They keep their paragraphs.
 _BASES = {basis: "" if basis is Basis.DECLARED else basis.value for basis in Basis}
@@ -108,10 +114,8 @@ class RecordMapper:
     """Maps one record: a peer's statements, with its *base* IRI, in our vocabulary."""
 
     def __init__(self, record: Record[Graph], iris: Iris, language: str | None) -> None:
-        self.key, self.graph = record.key, record.payload
-        self.iris, self.language = iris, language
-        topic = self.graph.subject
-        nodes = self.graph.properties.items()
+        self.key, self.graph, self.iris, self.language = record.key, record.payload, iris, language
+        topic, nodes = self.graph.subject, self.graph.properties.items()
         records = (n.value for n, about in nodes if topic in about.get(f"{FOAF}primaryTopic", ()))
         self.record = next(records, "")
         parts = self.record.rsplit("/", 3)
@@ -138,10 +142,10 @@ class RecordMapper:
             for member, each in coded.items()
             if each
         }
-        values |= {member: tuple(self._claims(name)) for member, name in describe.CLAIMS}
-        values |= {member: tuple(self._parts(member)) for member in describe.PARTS if member in own}
         licences = values.get("licences") or self.values(f"{DCT}license", self.registry)[:1]
         values |= {
+            **{member: tuple(self._claims(name)) for member, name in describe.CLAIMS},
+            **{member: tuple(self._parts(member)) for member in describe.PARTS if member in own},
             "key": self.key,
             # Older records have the second property.
             "subjects": (*values.get("subjects", ()), *self.texts(f"{DCT}subject")),
@@ -193,11 +197,13 @@ class RecordMapper:
         """Return the members of a class of the model that a node has."""
         members: dict[str, Any] = {}
         for member, name, write in rows:
-            if write is describe.text:
-                form = normalize_block if member in _LONG_TEXTS else normalize_inline
-                values: tuple[Any, ...] = self.texts(name, node, form)
-            else:
-                values = tuple(map(_READERS.get(member, str), self.values(name, node)))
+            form = normalize_block if member in _LONG_TEXTS else normalize_inline
+            is_text, reader = write is describe.text, _READERS.get(member, str)
+            values: tuple[Any, ...] = (
+                self.texts(name, node, form)
+                if is_text
+                else tuple(map(reader, self.values(name, node)))
+            )
             if member in _LISTS[kind]:
                 members[member] = values
             elif values and values[0] is not None:
@@ -218,11 +224,9 @@ class RecordMapper:
                 yield kind(**_EMPTY.get(member, {}) | values)
 
     def _checksum(self, file: Term) -> Checksum | None:
-        for node in self.all(f"{SPDX}checksum", file):
-            values = [self.first(f"{SPDX}{name}", node) for name in ("checksumValue", "algorithm")]
-            if values[0] and values[1]:
-                return Checksum(values[0], values[1])
-        return None
+        nodes = self.all(f"{SPDX}checksum", file)
+        pairs = ([self.first(name, node) for _, name, _ in describe.CHECKSUM] for node in nodes)
+        return next((Checksum(value, kind) for value, kind in pairs if value and kind), None)
 
     def _claims(self, name: str) -> Iterator[Claim]:
         for basis, prefix in _BASES.items():
@@ -238,75 +242,69 @@ class RecordMapper:
         """Return a claim with all that the part of the record states that describes how it was
         derived; None if there is none.
         """
-        for node in self._nodes(f"{basis.value}-"):
-            if concept in self.all(":concept", node):
-                # Who confirmed a claim and when stays with the peer.
-                return Claim(
-                    self.value(concept), basis, **self.read(node, describe.CLAIM[:-2], Claim)
-                )
-        return None
+        # Who confirmed a claim and when stays with the peer.
+        parts = (
+            self.read(node, describe.CLAIM[:-2], Claim)
+            for node in self._nodes(f"{basis.value}-")
+            if concept in self.all(":concept", node)
+        )
+        return next((Claim(self.value(concept), basis, **part) for part in parts), None)
 
-    def _nodes(self, name: str) -> Iterator[NamedNode]:
-        """Yield the parts of the record whose name begins so."""
-        prefix = f"{self.record}#{name}"
-        for node in self.graph.properties:
-            if isinstance(node, NamedNode) and node.value.startswith(prefix):
-                yield node
+    def _nodes(self, name: str) -> list[NamedNode]:
+        """Return the parts of the record whose name begins so."""
+        nodes = [node for node in self.graph.properties if isinstance(node, NamedNode)]
+        return [node for node in nodes if node.value.startswith(f"{self.record}#{name}")]
 
     def _picture(self) -> Picture | None:
         """Return the picture at its address there: the bytes stay with the peer."""
-        for term in sorted(self.all(f"{SCHEMA}image"), key=str):
-            if isinstance(term, NamedNode) and is_web(term.value):
-                return Picture(term.value, next(iter(self.texts(f"{SCHEMA}caption", term)), None))
-        return None
+        terms = sorted(self.all(f"{SCHEMA}image"), key=str)
+        nodes = (term for term in terms if isinstance(term, NamedNode) and is_web(term.value))
+        pictures = (Picture(n.value, *self.texts(f"{SCHEMA}caption", n)[:1]) for n in nodes)
+        return next(pictures, None)
 
     def _parties(self) -> Iterator[Party]:
+        registry = self.registry.value.rpartition("/")[2]
         for role, name in describe.ROLES.items():
             for term in self.all(name):
                 values = self.read(term, describe.PARTY, Party)
                 if "name" in values:
-                    # A key that is derived from the name is none; others are the registry's.
                     key = unquote(self.value(term).rpartition("/")[2])
-                    registry = self.registry.value.rpartition("/")[2]
-                    is_derived = key == slug(values["name"].value)
                     kinds = map(self._coded, self.all(f"{ORG}classification", term))
                     yield Party(
                         role,
                         **values,
-                        key=None if is_derived else f"{registry}/{key}",
+                        # A key that is derived from the name is none; others are the registry's.
+                        key=None if key == slug(values["name"].value) else f"{registry}/{key}",
                         kind=next(kinds, None),
-                        identifiers=tuple(self._assigned(term)),
+                        identifiers=self._assigned(term),
                     )
 
-    def _assigned(self, term: Term) -> Iterator[str]:
-        """Yield the identifiers of an organization in other registries, valid or not, as
+    def _assigned(self, term: Term) -> tuple[str, ...]:
+        """Return the identifiers of an organization in other registries, valid or not, as
         ``vocab.identifiers`` reads them.
         """
-        for node in self.all(f"{ADMS}identifier", term):
-            scheme, value = (
-                self.first(f"{ADMS}schemaAgency", node),
-                self.first(f"{SKOS}notation", node),
-            )
-            if scheme and value:
-                yield f"{scheme}: {value}"
-        yield from self.values(":invalidIdentifier", term)
+        names = (f"{ADMS}schemaAgency", f"{SKOS}notation")
+        nodes = self.all(f"{ADMS}identifier", term)
+        pairs = ([self.first(name, node) for name in names] for node in nodes)
+        valid = [f"{scheme}: {value}" for scheme, value in pairs if scheme and value]
+        return (*valid, *self.values(":invalidIdentifier", term))
 
     def _detections(self) -> Iterator[Detection]:
         fields = {self._term(name): field for field, name in describe.DETECTED.items()}
         for node in self._nodes("detected-"):
-            written = next(iter(self.values(":detectedIn", node)), "")
-            confidence = parse_number(self.first(":confidence", node)) or 0.0
-            language = self.first(f"{DCT}language", node) or ""
-            yield Detection(fields.get(written, "venue"), language, confidence)
+            values = self.read(node, describe.DETECTION, Detection)
+            written = self.first(":detectedIn", node) or ""
+            yield Detection(
+                fields.get(written, "venue"), **{"language": "", "confidence": 0.0, **values}
+            )
 
     def _lineage(self) -> tuple[str, ...]:
         """Return the records from which it was derived: the first origin, later ones, then the
         peer's own.
         """
-        record = NamedNode(self.record)
-        first = self.values(f"{PROV}hadPrimarySource", record)
-        origins = self.values(f"{PROV}wasDerivedFrom", record)
-        return tuple(dict.fromkeys((*first, *origins, self.record)))
+        names = (f"{PROV}hadPrimarySource", f"{PROV}wasDerivedFrom")
+        origins = [value for name in names for value in self.values(name, NamedNode(self.record))]
+        return tuple(dict.fromkeys((*origins, self.record)))
 
     def _credit(self) -> str | None:
         """Return the credit line: the peer's, else the title and publisher of its registry."""
