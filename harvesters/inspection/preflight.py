@@ -32,7 +32,6 @@ from harvesters.inspection.findings import (
     Level,
     PlannedChanges,
     PreflightReport,
-    RuleCount,
     missing_fields,
 )
 from harvesters.ledger import tables as t
@@ -348,10 +347,6 @@ def _copy_source(ledger: Ledger, scratch: Ledger, source: str) -> None:
                 writing.execute(sa.insert(table), [dict(row) for row in batch])
 
 
-_SARIF_SCHEMA = (
-    "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
-)
-_INFORMATION = "https://w3id.org/wsis-stocktaking/"
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -401,44 +396,11 @@ def as_sarif(report: PreflightReport, strict: bool) -> bytes:
     """
     reasons = report.plan.hold_reasons if report.plan else ()
     waits = [Finding("plan-held", Level.ERROR, reason, "") for reason in reasons]
-    rules: dict[str, dict[str, Any]] = {}
-    kinds: list[RuleCount | Finding] = [*report.rules, *waits[:1]]
-    for rule in kinds:
-        rules.setdefault(rule.rule, {
-            "id": rule.rule,
-            "shortDescription": {"text": rule.message[:1000]},
-            "help": {"text": rule.remedy or "The change would wait for a person."},
-            "defaultConfiguration": {"level": rule.level.value},
-        })  # fmt: skip
-    results = [_sarif_result(report, each, [*rules]) for each in (*report.findings, *waits)]
-    driver = {
-        "name": "stocktake preflight",
-        "version": version("stocktake"),
-        "informationUri": _INFORMATION,
-        "rules": [*rules.values()],
-    }
-    run = {"tool": {"driver": driver}, "results": results, "columnKind": "unicodeCodePoints",
-           "invocations": [{"executionSuccessful": True, "exitCode": int(is_failure(report, strict=strict))}]}  # fmt: skip
-    document = {"$schema": _SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}
+    # The characters that the address of a feed may have.
+    feed = quote(report.feed, safe="/:?=&%#+@,;~")
+    more = {"waits": waits, "feed": feed, "version": version("stocktake")}
+    document = orjson.loads(of_feed.render("report.sarif", **_values(report, strict), **more))
     return orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n"
-
-
-def _sarif_result(report: PreflightReport, finding: Finding, rules: list[str]) -> dict[str, Any]:
-    field = f" (field {finding.field})" if finding.field else ""
-    place: dict[str, Any] = {"artifactLocation": {"uri": quote(report.feed, safe="/:?=&%#+@,;~")}}
-    if finding.line:
-        column = {"startColumn": finding.column} if finding.column else {}
-        place["region"] = {"startLine": finding.line, **column}
-    named = [{"name": finding.record, "kind": "member"}] if finding.record else []
-    return {
-        "ruleId": finding.rule,
-        "ruleIndex": rules.index(finding.rule),
-        "level": finding.level.value,
-        "message": {"text": f"{finding.message}{field} {finding.remedy}".strip()},
-        "locations": [
-            {"physicalLocation": place, **({"logicalLocations": named} if named else {})}
-        ],
-    }
 
 
 WRITERS: Mapping[str, Callable[[PreflightReport, bool], bytes]] = {

@@ -181,21 +181,20 @@ def read_record(ledger: Ledger, source: str, key: str) -> Described:
     current = sa.select(r.run, d.statements).join(t.description, same)
     staged = sa.select(s.run, s.outcome, s.file, s.offset, s.length, t.run.c.started)
     seen = staged.join(t.run, t.run.c.id == s.run).order_by(t.run.c.number.desc())
-    with ledger.transaction() as connection:
-        row = connection.execute(current.where(r.source == source, r.key == key)).one_or_none()
-        rows = connection.execute(seen.where(s.source == source, s.key == key)).all()
-    run = ledger.run(row.run) if row else None
-    if row is None or run is None:
+    stored = ledger.rows(current.where(r.source == source, r.key == key))
+    run = ledger.run(stored[0].run) if stored else None
+    if run is None:
         raise ExplainError(
             f"{source} has no published record with the key {key!r}; its records are at /source/{source}"
         )
+    rows = ledger.rows(seen.where(s.source == source, s.key == key))
     positions = (SourcePosition(each.file, each.offset, each.length) for each in rows
-                 if each.run == row.run and each.file is not None)  # fmt: skip
+                 if each.run == run.id and each.file is not None)  # fmt: skip
     history = tuple(
         RunOfRecord(each.run, f"{each.started:%Y-%m-%dT%H:%M:%SZ}", each.outcome.value)
         for each in rows
     )
-    statements = tuple(decompress(row.statements).split("\n"))
+    statements = tuple(decompress(stored[0].statements).split("\n"))
     return Described(source, key, run, statements, next(positions, None), history)
 
 
