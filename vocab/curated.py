@@ -75,9 +75,13 @@ def read_table(
     return list(items.values()), faults
 
 
-def write_table(columns: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
+def write_table(
+    columns: Sequence[str],
+    rows: Iterable[Iterable[str]],
+    dialect: type[csv.Dialect] = csv.excel_tab,
+) -> str:
     output = io.StringIO()
-    csv.writer(output, dialect=csv.excel_tab, lineterminator="\n").writerows([columns, *rows])
+    csv.writer(output, dialect=dialect, lineterminator="\n").writerows([columns, *rows])
     return output.getvalue()
 
 

@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from pyoxigraph import Literal, NamedNode, RdfFormat, Triple, parse, serialize
+from pyoxigraph import Literal, NamedNode, RdfFormat, parse, serialize
 
+from vocab.curated import write_table
 from vocab.iris import BASE
 from vocab.mapping_sets import mapped_schemes, sssom_table
 from vocab.schemes import (
@@ -50,6 +50,9 @@ from vocab.terms import (
     SPDX,
     VIVO,
     XSD,
+    date_literal,
+    hexadecimal,
+    literal,
 )
 
 _RDF_TYPE, _DEPRECATED, _VERSION = f"{RDF}type", f"{OWL}deprecated", f"{OWL}versionInfo"
@@ -99,47 +102,51 @@ def compare(earlier: Statements, current: Statements, base: str = BASE) -> Chang
     """Return what changed from *earlier* to *current*; each of its problems names the term and the
     remedy.
     """
-    old, new = (_terms(statements) for statements in (earlier, current))
-    ontology = f"{base}ns"
-    versions = [
-        "".join(_values(statements.get(ontology, frozenset()), _VERSION)).strip('"')
-        for statements in (earlier, current)
+    (old, first), (new, last) = (
+        (_terms(each), "".join(_values(each.get(f"{base}ns", frozenset()), _VERSION)).strip('"'))
+        for each in (earlier, current)
+    )
+    changes = {iri: (earlier[iri], current[iri]) for iri in sorted(old & new)}
+    changes = {iri: (before, after) for iri, (before, after) in changes.items() if before != after}
+    deprecated = [
+        iri
+        for iri, (before, after) in changes.items()
+        if _is_deprecated(after) and not _is_deprecated(before)
     ]
+    relabelled = [
+        iri
+        for iri, (before, after) in changes.items()
+        if any(name in _MEANING for name, _ in before ^ after)
+    ]
+    lost = {
+        iri: sorted({name for name, _ in before - after if name in _FIXED})
+        for iri, (before, after) in changes.items()
+        if iri not in deprecated
+    }
     problems = [
-        f"{iri}: removed; keep it with owl:deprecated and dct:isReplacedBy"
-        for iri in sorted(old - new)
+        *(
+            f"{iri}: removed; keep it with owl:deprecated and dct:isReplacedBy"
+            for iri in sorted(old - new)
+        ),
+        *(
+            f"{iri}: deprecated without a reason; add dct:isReplacedBy or skos:changeNote"
+            for iri in deprecated
+            if not any(name in _REASONS for name, _ in current[iri])
+        ),
+        *(
+            f"{iri}: {', '.join(name.replace('#', '/').rpartition('/')[2] for name in names)} changed, "
+            "which changes its meaning; deprecate it and coin a new term"
+            for iri, names in lost.items()
+            if names
+        ),
     ]
-    relabelled, changed, deprecated = [], [], []
-    for iri in sorted(old & new):
-        before, after = earlier[iri], current[iri]
-        gone, appeared = before - after, after - before
-        if not gone and not appeared:
-            continue
-        if _is_deprecated(after) and not _is_deprecated(before):
-            deprecated.append(iri)
-            if not any(name in _REASONS for name, _ in after):
-                problems.append(
-                    f"{iri}: deprecated without a reason; add dct:isReplacedBy or skos:changeNote"
-                )
-        elif lost := sorted({name for name, _ in gone if name in _FIXED}):
-            names = ", ".join(name.replace("#", "/").rpartition("/")[2] for name in lost)
-            problems.append(
-                f"{iri}: {names} changed, which changes its meaning; deprecate it and coin a new term"
-            )
-        if any(name in _MEANING for name, _ in gone | appeared):
-            relabelled.append(iri)
-        else:
-            changed.append(iri)
-    added = sorted(new - old)
-    if versions[0] == versions[1] and earlier != current:
+    if first == last and earlier != current:
         problems.append(
-            f"{ontology}: owl:versionInfo is still {versions[1]}; raise the version and its owl:versionIRI"
+            f"{base}ns: owl:versionInfo is still {last}; raise the version and its owl:versionIRI"
         )
-    problems += _unraised(earlier, current)
-    return ChangeLog(
-        versions[0], versions[1], tuple(added), tuple(deprecated), tuple(relabelled),
-        tuple(iri for iri in changed if iri not in deprecated), tuple(problems),
-    )  # fmt: skip
+    others = tuple(iri for iri in changes if iri not in (*deprecated, *relabelled))
+    named = (tuple(sorted(new - old)), tuple(deprecated), tuple(relabelled), others)
+    return ChangeLog(first, last, *named, (*problems, *_unraised(earlier, current)))
 
 
 def _unraised(earlier: Statements, current: Statements) -> Iterator[str]:
@@ -311,35 +318,20 @@ def _earlier(since: Path | None) -> Mapping[str, frozenset[tuple[str, str]]]:
 
 def concept_table(scheme: str, base: str = BASE) -> str:
     """Return the concepts of a scheme as CSV: one row a concept, several values joined by ``|``."""
-    out = io.StringIO()
-    table = csv.writer(out, lineterminator="\n")
-    table.writerow(
-        [
-            "iri",
-            "notation",
-            "broader",
-            *(f"label_{language}" for language in LANGUAGES),
-            "other_labels",
-            "matches",
-        ]
-    )
-    for concept in concepts(scheme, base).values():
+    names = [f"label_{language}" for language in LANGUAGES]
+    columns = ["iri", "notation", "broader", *names, "other_labels", "matches"]
+
+    def row(concept: Concept) -> list[str]:
         preferred = [
-            label(concept.iri, language, base) if _has(concept, language) else ""
+            (label(concept.iri, language, base) or "") if _has(concept, language) else ""
             for language in LANGUAGES
         ]
         others = [name.value for name in concept.labels if name.value not in preferred]
-        table.writerow(
-            [
-                concept.iri,
-                "|".join(concept.notations),
-                "|".join(concept.broader),
-                *preferred,
-                "|".join(others),
-                "|".join(concept.matches),
-            ]
-        )
-    return out.getvalue()
+        lists = (concept.notations, concept.broader, others, concept.matches)
+        notations, broader, others_text, matches = map("|".join, lists)
+        return [concept.iri, notations, broader, *preferred, others_text, matches]
+
+    return write_table(columns, map(row, concepts(scheme, base).values()), csv.excel)
 
 
 def _has(concept: Concept, language: str) -> bool:
@@ -365,53 +357,46 @@ def _facts(base: str, ontology: str = "ns") -> dict[str, str]:
 def _catalog(files: Mapping[str, bytes], facts: Mapping[str, str], base: str) -> bytes:
     """Describe the release by DCAT 3 and ADMS: one distribution a file, with size and checksum."""
     whole = f"{base}ns/{facts['versionInfo']}"
-    statements: list[tuple[str, str, str | Literal]] = [
-        (whole, f"{RDF}type", f"{DCAT}Dataset"),
-        (whole, f"{RDF}type", f"{ADMS}Asset"),
-        (whole, f"{DCT}title", Literal(facts["title"], language="en")),
-        (whole, f"{DCT}description", Literal(facts["description"], language="en")),
-        (whole, f"{DCAT}version", Literal(facts["versionInfo"])),
-        (whole, f"{DCT}isVersionOf", f"{base}ns"),
-        (whole, f"{DCT}issued", _typed(facts["modified"], "date")),
-        (whole, f"{DCT}license", facts["license"]),
-        (whole, f"{DCT}creator", Literal(facts["creator"], language="en")),
-        (whole, f"{ADMS}representationTechnique", _SKOS_TECHNIQUE),
+    start = f"<{whole}> "
+    lines = [
+        f"{start}<{RDF}type> <{DCAT}Dataset>",
+        f"{start}<{RDF}type> <{ADMS}Asset>",
+        f"{start}<{DCT}title> {literal(facts['title'], 'en')}",
+        f"{start}<{DCT}description> {literal(facts['description'], 'en')}",
+        f"{start}<{DCAT}version> {literal(facts['versionInfo'])}",
+        f"{start}<{DCT}isVersionOf> <{base}ns>",
+        f"{start}<{DCT}issued> {date_literal(facts['modified'])}",
+        f"{start}<{DCT}license> <{facts['license']}>",
+        f"{start}<{DCT}creator> {literal(facts['creator'], 'en')}",
+        f"{start}<{ADMS}representationTechnique> <{_SKOS_TECHNIQUE}>",
         *(
-            (whole, f"{DCT}language", f"http://id.loc.gov/vocabulary/iso639-1/{language}")
+            f"{start}<{DCT}language> <http://id.loc.gov/vocabulary/iso639-1/{language}>"
             for language in LANGUAGES
         ),
         *chain.from_iterable(_distribution(whole, *file) for file in sorted(files.items())),
     ]
-    triples = (
-        Triple(
-            NamedNode(subject),
-            NamedNode(predicate),
-            value if isinstance(value, Literal) else NamedNode(value),
-        )
-        for subject, predicate, value in statements
-    )
+    quads = parse("".join(f"{line} .\n" for line in lines), format=RdfFormat.N_TRIPLES)
+    triples = [quad.triple for quad in quads]
     return serialize(triples, format=RdfFormat.TURTLE, prefixes={**_PREFIXES, "spdx": SPDX}) or b""
 
 
-def _distribution(
-    whole: str, name: str, content: bytes
-) -> Iterator[tuple[str, str, str | Literal]]:
-    """Yield the statements about a file of the release *whole*."""
-    file, checksum = f"{whole}/{name}", f"{whole}/{name}#checksum"
-    yield whole, f"{DCAT}distribution", file
-    yield file, f"{RDF}type", f"{DCAT}Distribution"
-    yield file, f"{DCT}title", Literal(name)
-    yield file, f"{DCAT}byteSize", _typed(str(len(content)), "nonNegativeInteger")
-    if media := _MEDIA.get(Path(name).suffix):
-        yield file, f"{DCAT}mediaType", f"https://www.iana.org/assignments/media-types/{media}"
-    yield file, f"{SPDX}checksum", checksum
-    yield checksum, f"{SPDX}algorithm", f"{SPDX}checksumAlgorithm_sha256"
-    digest = hashlib.sha256(content).hexdigest()
-    yield checksum, f"{SPDX}checksumValue", _typed(digest, "hexBinary")
-
-
-def _typed(value: str, datatype: str) -> Literal:
-    return Literal(value, datatype=NamedNode(f"{XSD}{datatype}"))
+def _distribution(whole: str, name: str, content: bytes) -> list[str]:
+    """Return the statements about a file of the release *whole*."""
+    file, checksum = f"<{whole}/{name}>", f"<{whole}/{name}#checksum>"
+    media = [_MEDIA[suffix] for suffix in [Path(name).suffix] if suffix in _MEDIA]
+    return [
+        f"<{whole}> <{DCAT}distribution> {file}",
+        f"{file} <{RDF}type> <{DCAT}Distribution>",
+        f"{file} <{DCT}title> {literal(name)}",
+        f'{file} <{DCAT}byteSize> "{len(content)}"^^<{XSD}nonNegativeInteger>',
+        *(
+            f"{file} <{DCAT}mediaType> <https://www.iana.org/assignments/media-types/{kind}>"
+            for kind in media
+        ),
+        f"{file} <{SPDX}checksum> {checksum}",
+        f"{checksum} <{SPDX}algorithm> <{SPDX}checksumAlgorithm_sha256>",
+        f"{checksum} <{SPDX}checksumValue> {hexadecimal(hashlib.sha256(content).hexdigest())}",
+    ]
 
 
 def _redirects(base: str) -> str:
