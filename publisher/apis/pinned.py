@@ -184,7 +184,7 @@ class PinnedRelease:
             raise QueryError(
                 "NOW(), RAND(), UUID() and STRUUID() have another result each time; a result here must be repeatable"
             )
-        snapshot = await self._snapshot()
+        snapshot = await self._snapshot(parsed.has_search)
         request = replace(parsed, snapshot=snapshot.path, release=self.release.number)
         request = await rewrite(self.service, request, snapshot)
         data = bytearray()
@@ -262,12 +262,12 @@ class PinnedRelease:
             note=note,
         )
 
-    async def _snapshot(self) -> Snapshot:
+    async def _snapshot(self, texts: bool) -> Snapshot:
         """Return the store of the release; waits while it is being loaded."""
         deadline = asyncio.get_running_loop().time() + self.service.limits.wait
         while True:
             try:
-                return await self.service.release(self.release.number)
+                return await self.service.release(self.release.number, texts=texts)
             except NotReady:
                 if asyncio.get_running_loop().time() > deadline:
                     raise

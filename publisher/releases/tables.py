@@ -27,15 +27,7 @@ from publisher.data.properties import (
 from publisher.data.tables import connect, sql
 from publisher.rdf import namespaces, parse_node
 from publisher.releases.dump import DumpTotals, gzip_writer
-from publisher.store.columns.database import FILE
-from publisher.store.releases import (
-    COLUMNS,
-    Release,
-    ReleaseSource,
-    create_store,
-    find_store,
-    store_folder,
-)
+from publisher.store.releases import ReleaseSource
 from vocab.iris import KINDS, Iris
 from vocab.terms import DCAT, DCT, RDF
 
@@ -346,13 +338,6 @@ def read_gone(tables: duckdb.DuckDBPyConnection) -> Iterator[bytes]:
     )
     while fetched := rows.fetchmany(_FETCHED):
         yield from (line for (line,) in fetched)
-
-
-def open_release_tables(data: Path, release: Release, iris: Iris) -> Path:
-    """Return the file of a release's tables; its store is built first if it is missing."""
-    if find_store(data, release) is None:
-        create_store(data, release, iris)
-    return store_folder(data, release.number) / COLUMNS / FILE
 
 
 CHANGE_TYPES = ("new", "changed", "vanished", "gone")

@@ -668,7 +668,7 @@ async def answer_request(request: Request) -> Response:
     timeout, number = (parse_number(params, name) for name in ("timeout", "release"))
     seconds, release = float(timeout) if timeout else None, None
     if number:
-        release = await service.release(int(number))
+        release = await service.release(int(number), texts=query.has_search)
         query = replace(query, snapshot=release.path, release=int(number))
     rewritten = await rewrite(service, query, release) if query.has_search else query
     if release is None and single_value(params, "explain") not in (None, "", "0"):

@@ -229,9 +229,11 @@ class QueryService:
         """Raise QueryError if *request* is not a valid query; nothing is evaluated."""
         await self._complete_result(replace(request, check=True))
 
-    async def release(self, release: int) -> Snapshot:
-        """Return the snapshot of a release. Raises ReleaseError and NotReady."""
-        return await self.releases.open(release)
+    async def release(self, release: int, *, texts: bool) -> Snapshot:
+        """Return the snapshot of a release, with its search index if *texts*. Raises ReleaseError
+        and NotReady.
+        """
+        return await self.releases.open(release, texts=texts)
 
     async def rows(
         self, query: str, bindings: Mapping[str, str] | None = None, folder: str = ""

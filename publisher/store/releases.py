@@ -11,22 +11,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import os
 import shutil
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pyoxigraph
 import structlog
 from isal import igzip
 from pydantic import TypeAdapter
-from pyoxigraph import Store
+from pyoxigraph import NamedNode, Store
 
 from journal.files import replace_file
 from journal.journal import Journal
@@ -35,17 +35,16 @@ from languages.translations import TranslatableText
 from publisher.errors import (
     DamagedRelease,
     NotReady,
-    ReleaseError,
     ReleaseNotFound,
     StoreFailure,
     Withdrawn,
 )
 from publisher.store.changes import JournalReader
 from publisher.store.columns.database import FILE, ColumnDatabase, open_statements
-from publisher.store.follow import SlicedProjection, load
+from publisher.store.follow import load, replace_graph
 from publisher.store.process import NICE, command, environment, raise_nice
 from publisher.store.search.index import SearchUpdater
-from publisher.store.snapshots import FORMAT, Snapshot, write_checksums
+from publisher.store.snapshots import FORMAT, Snapshot, newest_snapshot, write_checksums
 from publisher.store.verification import first_fault
 from vocab.iris import Iris
 
@@ -157,7 +156,7 @@ def get_release(releases: Path, number: int) -> Release | None:
         return None
 
 
-COLUMNS = "columns"  # the folder of the columns beside a store
+COLUMNS, TEXT = "columns", "text"  # the folders of the columns and the search index in a store
 _ABOUT = "about.json"
 _WAIT = 8.0  # seconds that a query waits for the store of its release
 
@@ -169,16 +168,17 @@ def store_folder(data: Path, number: int) -> Path:
     return data / "store" / "releases" / str(number)
 
 
-def find_store(data: Path, release: Release) -> Snapshot | None:
-    """Return the store of a release as a snapshot; None if it is missing, or was built by other
-    versions of the engine, the columns or the search index, or from another journal.
+def find_store(data: Path, release: Release, *, texts: bool = False) -> Snapshot | None:
+    """Return the store of a release as a snapshot; None if it is missing, with *texts* also if its
+    search index is, or if it was built by other versions of the engine, the columns or the search
+    index, or from another journal.
     """
     folder = store_folder(data, release.number)
     try:
         about = json.loads((folder / _ABOUT).read_text())
     except (FileNotFoundError, ValueError):
         return None
-    if about != _about(release):
+    if about != _about(release) or (texts and not (folder / TEXT).exists()):
         return None
     issued = int(datetime.fromisoformat(release.issued).timestamp())
     return Snapshot(
@@ -203,35 +203,89 @@ def _about(release: Release) -> dict[str, object]:
     }
 
 
-def create_store(data: Path, release: Release, iris: Iris) -> None:
-    """Create the store of a release, with its columns and search index, from its N-Quads. Raises
-    ReleaseError.
+def create_store(data: Path, release: Release, iris: Iris, *, texts: bool = False) -> None:
+    """Create what is missing of the store of a release and its columns, with *texts* also of its
+    search index.
     """
     folder = store_folder(data, release.number)
-    part = folder.with_name(f".part-{release.number}-{os.getpid()}")
-    (part / COLUMNS).mkdir(parents=True)
-    store = Store(str(part / "store"))
-    load(store, (line[: line.rindex(b" <")] + b" .\n" for line in _lines(data, release)))
+    with _part(data, release) as part:
+        if find_store(data, release) is None:
+            _create_store(data, release, iris, part)
+            if folder.exists():
+                _remove(folder)
+            (part / "store").rename(folder)
+        if texts and not (folder / TEXT).exists():
+            _create_text_index(data, release, iris, part / TEXT)
+            write_checksums(folder, folder)
+
+
+def _create_store(data: Path, release: Release, iris: Iris, part: Path) -> None:
+    """Create the store *part* / "store" with its columns: of the current snapshot, without the
+    status graph, if that is of the same entry, else of the N-Quads.
+    """
+    new, snapshot = part / "store", current_snapshot(data, release)
+    (new / COLUMNS).mkdir(parents=True)
+    if snapshot:
+        Store.read_only(f"{snapshot.path}/store").backup(str(new / "store"))
+    store = Store(str(new / "store"))
+    with closing(_open_columns(data, release, iris, part)) as columns:
+        if snapshot:
+            replace_graph(store, NamedNode(iris.status), (), columns.stated)
+        else:
+            load(store, (line[: line.rindex(b" <")] + b" .\n" for line in _lines(data, release)))
+        columns.copy(new / COLUMNS / FILE)
     store.flush()
-    del store
-    with closing(ColumnDatabase(part / ".work" / FILE, iris)) as database:
+    (new / _ABOUT).write_text(json.dumps(_about(release)))
+    write_checksums(new, None)
+
+
+def current_snapshot(data: Path, release: Release) -> Snapshot | None:
+    """Return the current snapshot if it is the state of a release."""
+    newest = newest_snapshot(data / "store" / "snapshots")
+    state = (release.position, release.entry, release.position)
+    return newest if newest and (newest.position, newest.entry, newest.columns) == state else None
+
+
+def _open_columns(data: Path, release: Release, iris: Iris, work: Path) -> ColumnDatabase:
+    """Open the columns of a release in the folder *work*."""
+    snapshot = current_snapshot(data, release)
+    for file in Path(snapshot.path, COLUMNS).glob(f"{FILE}*") if snapshot else ():
+        shutil.copyfile(file, work / file.name)
+    database = ColumnDatabase(work / FILE, iris)
+    if snapshot:
+        database.replace_status(())
+    else:
         database.begin()
         deque(database.apply(b"A " + line for line in _lines(data, release)), 0)
         database.commit(release.position, release.entry)
-        if fault := database.checkpoint()[2]:
-            log.error(
-                "columns cannot hold the release; its store answers",
-                release=release.number,
-                error=fault,
-            )
-        database.copy(part / COLUMNS / FILE)
-    _create_text_index(data, release, iris, part)
-    shutil.rmtree(part / ".work")
-    (part / _ABOUT).write_text(json.dumps(_about(release)))
-    write_checksums(part, None)
-    if folder.exists():
-        _remove(folder)
-    part.rename(folder)
+    if fault := database.checkpoint()[2]:
+        log.error(
+            "columns cannot hold the release; its store answers",
+            release=release.number,
+            error=fault,
+        )
+    return database
+
+
+@contextmanager
+def open_release_tables(data: Path, release: Release, iris: Iris) -> Iterator[Path]:
+    """Open the file of a release's columns and tables; without its store it is created for the
+    duration of the context.
+    """
+    with _part(data, release) as part:
+        if find_store(data, release) is None:
+            _open_columns(data, release, iris, part).close()
+            yield part / FILE
+        else:
+            yield store_folder(data, release.number) / COLUMNS / FILE
+
+
+@contextmanager
+def _part(data: Path, release: Release) -> Iterator[Path]:
+    folder = store_folder(data, release.number)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".part-{release.number}-", dir=folder.parent) as part:
+        yield Path(part)
 
 
 def _lines(data: Path, release: Release) -> Iterator[bytes]:
@@ -241,19 +295,17 @@ def _lines(data: Path, release: Release) -> Iterator[bytes]:
         yield from file
 
 
-def _create_text_index(data: Path, release: Release, iris: Iris, part: Path) -> None:
-    """Build the search index from the columns in *part* alone, so that every build has the same
-    result.
+def _create_text_index(data: Path, release: Release, iris: Iris, work: Path) -> None:
+    """Create the search index of a release in the folder *work*, from its columns alone, so that
+    every build has the same result.
     """
+    folder = store_folder(data, release.number)
     reader = JournalReader(Journal(data / "journal"), iris.base)
-    with open_statements(part / COLUMNS / FILE) as statements:
-        updater = SearchUpdater(part / ".work" / "text", reader, statements)
-        with closing(SlicedProjection(updater)) as sliced:
-            if not sliced.step(release.position, release.entry, math.inf):
-                raise ReleaseError(
-                    f"release {release.number}: its search index cannot be written: {sliced.error}; free disk space"
-                )
-            updater.write(part / "text")
+    with open_statements(folder / COLUMNS / FILE) as statements:
+        with closing(SearchUpdater(work, reader, statements)) as updater:
+            deque(updater.advance(release.position, release.entry), 0)
+        updater.write(work / "new")
+    (work / "new").rename(folder / TEXT)
 
 
 def remove_stores(data: Path, remaining: Iterable[int]) -> None:
@@ -292,7 +344,7 @@ class OpenReleases:
 
     def __init__(self, data: Path, base: str) -> None:
         self._data, self._base = data, base
-        self._builds: dict[int, asyncio.Task[None]] = {}
+        self._builds: dict[tuple[int, bool], asyncio.Task[None]] = {}
         self._build_lock = asyncio.Semaphore(1)
 
     def release(self, number: int) -> Release:
@@ -317,20 +369,21 @@ class OpenReleases:
             )
         return release
 
-    async def open(self, number: int) -> Snapshot:
-        """Return the snapshot of release *number*.
+    async def open(self, number: int, *, texts: bool = False) -> Snapshot:
+        """Return the snapshot of release *number*, with its search index if *texts*.
 
         Raises ReleaseNotFound, Withdrawn, and NotReady while its store is being built.
         """
         release = await asyncio.to_thread(self.release, number)
-        if snapshot := find_store(self._data, release):
+        if snapshot := find_store(self._data, release, texts=texts):
             return snapshot
-        build = self._builds.get(number)
+        build = self._builds.get((number, texts))
         if build is None:
-            build = self._builds[number] = asyncio.create_task(self._build(number))
-            build.add_done_callback(lambda _: self._builds.pop(number, None))
+            build = asyncio.create_task(self._build(number, texts))
+            self._builds[number, texts] = build
+            build.add_done_callback(lambda _: self._builds.pop((number, texts), None))
         await asyncio.wait([build], timeout=_WAIT)
-        if snapshot := find_store(self._data, release):
+        if snapshot := find_store(self._data, release, texts=texts):
             return snapshot
         if build.done():
             raise StoreFailure(f"release {number} could not be loaded for queries; see the log")
@@ -340,9 +393,9 @@ class OpenReleases:
             )
         )
 
-    async def _build(self, number: int) -> None:
-        module = "publisher.store.releases"
-        line = command(module, str(self._data), str(number), self._base, str(os.getpid()))
+    async def _build(self, number: int, texts: bool) -> None:
+        module, flag = "publisher.store.releases", "texts" if texts else ""
+        line = command(module, str(self._data), str(number), self._base, str(os.getpid()), flag)
         async with self._build_lock:
             process = await asyncio.create_subprocess_exec(
                 *line, stdin=asyncio.subprocess.DEVNULL, env=environment(), start_new_session=True
@@ -364,14 +417,16 @@ class OpenReleases:
 
 def main() -> None:
     """Build the store of a release. Arguments: data folder, release number, base IRI, parent
-    process id.
+    process id, "texts" for its search index too.
     """
-    data, number, base = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-    exit_with_parent(int(sys.argv[4]))
+    folder, number, base, parent, texts = sys.argv[1:]
+    data = Path(folder)
+    exit_with_parent(int(parent))
     raise_nice(os.getpid(), NICE)
     for leftover in (data / "store" / "releases").glob(f".part-{number}-*"):
         shutil.rmtree(leftover, ignore_errors=True)
-    create_store(data, read_manifest(data / "releases" / number), Iris(base))
+    release = read_manifest(data / "releases" / number)
+    create_store(data, release, Iris(base), texts=bool(texts))
 
 
 if __name__ == "__main__":

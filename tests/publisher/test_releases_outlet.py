@@ -25,13 +25,14 @@ from rows import each
 from waiting import wait_until_async
 
 from publisher.app import create_app
+from publisher.data.tables import FacetIndex, Filter
 from publisher.limits import Limits
 from publisher.portal.releases import sort_by_code
 from publisher.releases.builder import apply_retention, build_release
 from publisher.store import releases as release_stores
 from publisher.store.columns.engine import open_columns
 from publisher.store.query_service import QueryService
-from publisher.store.verification import first_fault
+from publisher.store.verification import build_local, first_fault
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.reader import may_compile
 from vocab.iris import Iris
@@ -204,6 +205,35 @@ async def test_a_citation_is_answered_in_the_same_bytes_after_the_data_has_moved
     assert first.content.count(b"\n") > 1000
     assert again.content == first.content
     assert again.headers["stocktake-release"] == "3"
+
+
+async def test_a_store_copied_from_the_snapshot_equals_one_loaded_from_the_quads(
+    small: Path, tmp_path: Path
+) -> None:
+    data = copy_data(small, tmp_path)
+    shared = '<http://purl.org/dc/terms/title> "Of the status"'
+    (data / "status.nq").write_text(f"<{IRIS.base}source/x> {shared} <{IRIS.status}> .\n")
+    build_local(data, IRIS)
+    release = build_release(data, IRIS, NOW)
+    snapshot = release_stores.current_snapshot(data, release)
+    assert snapshot is not None
+
+    def contents() -> tuple[list[str], object]:
+        release_stores.create_store(data, release, IRIS)
+        folder = release_stores.store_folder(data, release.number)
+        with closing(FacetIndex(folder / "columns" / "columns.duckdb")) as tables:
+            counts = dict(tables.counts_once(Filter()))
+        store = Store.read_only(str(folder / "store"))
+        return list(map(str, store)), counts
+
+    assert '"Of the status"' in "".join(map(str, Store.read_only(f"{snapshot.path}/store")))
+    copied = contents()
+    shutil.rmtree(data / "store")
+    loaded = contents()
+
+    assert len(loaded[0]) > 1000
+    assert '"Of the status"' not in "".join(loaded[0])
+    assert copied == loaded
 
 
 async def test_store_that_is_built_has_columns_that_only_pages_ask(

@@ -34,7 +34,6 @@ from publisher.app import create_app
 from publisher.releases.builder import build_release
 from publisher.releases.dump import write_dumps
 from publisher.releases.signature import release_faults
-from publisher.releases.tables import open_release_tables
 from publisher.store import releases as release_stores
 from publisher.store.query_service import QueryService
 from publisher.store.snapshots import write_checksums
@@ -93,7 +92,6 @@ def _fill(context: HarvestContext, source: Source, registry: Any) -> Path:
     write_dumps(Journal(data / "journal"), data / "dumps")
     release = build_release(data, IRIS, datetime(2026, 3, 2, tzinfo=UTC), lambda _: None)
     release_stores.create_store(data, release, IRIS)
-    open_release_tables(data, release, IRIS)
     shutil.copy(data.parent / "ledger.sqlite", data / "ledger.sqlite")
     return data
 

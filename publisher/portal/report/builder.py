@@ -36,8 +36,7 @@ from publisher.portal.report.content import (
 )
 from publisher.releases.builder import find_release
 from publisher.releases.metadata import typeset
-from publisher.releases.tables import open_release_tables
-from publisher.store.releases import Release
+from publisher.store.releases import Release, open_release_tables
 from vocab.iris import Iris
 from web.branding import NAME
 from web.charts import standalone_svg, stylesheet
@@ -132,13 +131,15 @@ def open_figures(
 ) -> Iterator[Figures]:
     """Open the figures of a release for the duration of the context; missing tables are built."""
     try:
-        file = open_release_tables(data, release, names.iris)
+        with (
+            open_release_tables(data, release, names.iris) as file,
+            closing(FacetIndex(file)) as tables,
+        ):
+            yield Figures(tables, names, filters)
     except (duckdb.Error, OSError) as error:
         raise ReportError(
             f"the tables of release {release.number} could not be made: {error}; is there room below {data}?"
         ) from error
-    with closing(FacetIndex(file)) as tables:
-        yield Figures(tables, names, filters)
 
 
 def _last_changes(data: Path, release: Release) -> dict[str, str]:
