@@ -5,7 +5,7 @@ fields of a feed that a mapping reads.
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -550,11 +550,8 @@ def count_results(outcomes: Mapping[Outcome, int]) -> dict[str, int]:
 
 def names_by_property(uses: Iterable[FieldUse]) -> dict[str, list[str]]:
     """Return the names of the fields from which each property (IRI) comes."""
-    names: defaultdict[str, list[str]] = defaultdict(list)
-    for use in uses:
-        for iri in use.properties:
-            names[iri].append(use.name)
-    return dict(names)
+    pairs = [(iri, use.name) for use in uses for iri in use.properties]
+    return {iri: [name for known, name in pairs if known == iri] for iri, _ in pairs}
 
 
 def sample_fields(

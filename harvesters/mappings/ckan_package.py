@@ -251,12 +251,8 @@ def _periods(fields: Fields) -> list[Fields]:
 
 def _point(fields: Fields) -> list[Fields]:
     """Return the first point in GeoJSON; a polygon is not converted to a point."""
-    shapes = [fields.get(name) for name in _POINTS]
-    for shape in shapes:
-        match shape:
-            case {"type": "Point", "coordinates": [longitude, latitude, *_]}:
-                return [{"longitude": longitude, "latitude": latitude}]
-    return []
+    shapes = _objects([fields.get(name) for name in _POINTS])
+    return [shape for shape in shapes if shape.get("type") == "Point"][:1]
 
 
 def _decode_json(text: str) -> Any:
@@ -317,7 +313,7 @@ MAPPING = Schema(
             Part(lambda fields: [fields], _PERIOD),
             Part(_periods, {"start": "start", "end": "end"}),
         ],
-        "places": [Part(_point, {"latitude": "latitude", "longitude": "longitude"})],
+        "places": [Part(_point, {"latitude": "coordinates[1]", "longitude": "coordinates[0]"})],
         "files": [
             Part(
                 "_files",

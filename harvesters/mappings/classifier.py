@@ -88,30 +88,31 @@ def unsuitable(text: str, language: str | None) -> str:
     >>> unsuitable("x", "en")
     'the text has 1 letter; 20 are needed'
     """
-    if len(text) > LONGEST:
-        return f"the text has {len(text):,} characters; {LONGEST:,} are read"
     sample = text[:_SAMPLE]
-    control = sum(
+    letters = [char for char in sample if char.isalpha()]
+    is_control = [
         unicodedata.category(char) in ("Cc", "Cs", "Co", "Cn") and char not in "\t\n\r"
         for char in sample
+    ]
+    count = f"{len(letters)} letter{'' if len(letters) == 1 else 's'}"
+    known = (language or "").partition("-")[0].lower() in LANGUAGES
+    faults = (
+        (
+            len(text) > LONGEST,
+            f"the text has {len(text):,} characters; {LONGEST:,} are read",
+        ),
+        (sum(is_control) > _MOST_CONTROL * len(sample), "the text has control characters"),
+        (len(letters) < FEWEST, f"the text has {count}; {FEWEST} are needed"),
+        (_main_share(letters) < _MAIN_SCRIPT, "the text mixes scripts"),
+        (not language, "the language of the text is unknown"),
+        (not known, f"the model does not know the language {language}"),
     )
-    letters = [char for char in sample if char.isalpha()]
-    if control > _MOST_CONTROL * len(sample):
-        return "the text has control characters"
-    if len(letters) < FEWEST:
-        return f"the text has {len(letters)} letter{'' if len(letters) == 1 else 's'}; {FEWEST} are needed"
-    if _main_share(letters) < _MAIN_SCRIPT:
-        return "the text mixes scripts"
-    if not language:
-        return "the language of the text is unknown"
-    if language.partition("-")[0].lower() not in LANGUAGES:
-        return f"the model does not know the language {language}"
-    return ""
+    return next((reason for is_fault, reason in faults if is_fault), "")
 
 
 def _main_share(letters: list[str]) -> float:
     scripts = Counter(_script(char) for char in letters)
-    return scripts.most_common(1)[0][1] / len(letters)
+    return max(scripts.values(), default=0) / max(len(letters), 1)
 
 
 def _script(char: str) -> str:

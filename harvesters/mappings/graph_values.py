@@ -268,15 +268,19 @@ def find_point(place: GraphNode) -> list[str]:
     """
     find_shapes = nodes(*_SHAPES)
     shapes = find_shapes(place)
-    for node in (place, *shapes, *(inner for shape in shapes for inner in find_shapes(shape))):
-        latitudes = literals("geo:lat", "schema:latitude")(node)
-        longitudes = literals("geo:long", "schema:longitude")(node)
-        point = [*latitudes[:1], *longitudes[:1]]
-        if isinstance(node.term, Literal):
-            point = _parse_point(node.term.value)
-        if len(point) == 2 and None not in map(parse_number, point):
-            return point
-    return []
+    every = (place, *shapes, *(inner for shape in shapes for inner in find_shapes(shape)))
+    find_degrees = (
+        literals("geo:lat", "schema:latitude"),
+        literals("geo:long", "schema:longitude"),
+    )
+    points = (
+        _parse_point(node.term.value)
+        if isinstance(node.term, Literal)
+        else [degrees for find in find_degrees for degrees in find(node)[:1]]
+        for node in every
+    )
+    valid = (p for p in points if len(p) == 2 and None not in map(parse_number, p))
+    return next(valid, [])
 
 
 def _is_shape(term: Term) -> bool:

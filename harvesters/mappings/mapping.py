@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -96,11 +96,10 @@ def normalize_members(values: dict[str, Any], tag: str | None = None) -> None:
     for name in ("files", "outcomes"):
         if parts := values.get(name):
             values[name] = tuple(map(_plain_part, parts))
-    if licences := values.get("licences"):
-        values["licences"] = tuple(dict.fromkeys(filter(None, map(parse_licence, licences))))
+    licences = map(parse_licence, values.get("licences", ()))
+    values["licences"] = tuple(dict.fromkeys(filter(None, licences)))
     parties = values.get("parties", ())
-    if any("|" in party.name.value for party in parties):
-        values["parties"] = tuple(part for each in parties for part in _divided(each))
+    values["parties"] = tuple([part for each in parties for part in _divided(each)])
     subjects = values.get("subjects", ())
     if tag and not all(text.language for text in subjects):
         values["subjects"] = tuple(
@@ -110,13 +109,12 @@ def normalize_members(values: dict[str, Any], tag: str | None = None) -> None:
         values["content"] = next(iter(_plain_texts((content,), html_to_text)), None)
 
 
-def _divided(party: Party) -> Iterator[Party]:
-    """Yield the partners whose names a table or form has in one cell, with bars between them."""
+def _divided(party: Party) -> list[Party]:
+    """Return the partners whose names a table or form has in one cell, with bars between them."""
+    if "|" not in party.name.value or party.role is not Role.PARTNER or party.key or party.page:
+        return [party]
     names = [name for part in party.name.value.split("|") if (name := part.strip())]
-    if party.role is not Role.PARTNER or len(names) < 2 or party.key or party.page:
-        yield party
-        return
-    yield from (party._replace(name=party.name._replace(value=name)) for name in names)
+    return [party._replace(name=party.name._replace(value=name)) for name in names]
 
 
 def _plain_fields(read: Callable[[str], Any]) -> dict[str, Any]:

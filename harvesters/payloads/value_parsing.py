@@ -146,18 +146,17 @@ def _may_have_phone(text: str) -> bool:
     """Return whether a text may contain a telephone number. Its prefixes, which are faster to search
     than its digits, are compared without their i and т, which have more than two cases.
     """
-    if "+" not in text:
-        low = text.lower()
-        if not (
-            "tel" in low
-            or "phone" in low
-            or "fax" in low
-            or "mob" in low
-            or "tél" in low
-            or "ел" in low
-        ):
-            return False
-    return bool(_DIGITS.search(text))
+    low = text.lower()
+    has_prefix = (
+        "+" in low
+        or "tel" in low
+        or "phone" in low
+        or "fax" in low
+        or "mob" in low
+        or "tél" in low
+        or "ел" in low
+    )
+    return has_prefix and bool(_DIGITS.search(text))
 
 
 @lru_cache(_NAME_CACHE_SIZE)
@@ -395,15 +394,9 @@ def parse_languages(texts: Iterable[str]) -> tuple[str, ...]:
     >>> parse_languages(["en,es, ca", "French", "Klingon, or none"])
     ('en', 'es', 'ca', 'fr', 'Klingon, or none')
     """
-    tags: list[str] = []
-    for text in texts:
-        parts = [parse_language(part) for part in text.split(",")] if "," in text else []
-        tags += (
-            [part for part in parts if part]
-            if all(parts) and parts
-            else [parse_language(text) or text]
-        )
-    return tuple(dict.fromkeys(tags))
+    parts = [(text, [*map(parse_language, text.split(","))]) for text in texts]
+    tags = [each if all(each) else [parse_language(text) or text] for text, each in parts]
+    return tuple(dict.fromkeys(tag for each in tags for tag in each if tag))
 
 
 def unique_urls(texts: Iterable[str]) -> tuple[str, ...]:
