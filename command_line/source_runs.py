@@ -227,7 +227,8 @@ def run_in_turn(
         for source in pending:
             timer = threading.Timer(patience, run_beside, (source.name,))
             timer.daemon = True
-            timer.start()
+            if length_hint(pending):  # Without another thread the run's process is a fast fork.
+                timer.start()
             try:
                 run(source)
             finally:
