@@ -20,7 +20,7 @@ import icalendar
 import recurring_ical_events
 from pydantic import Field
 
-from harvesters.errors import ParseError, message, parser_errors
+from harvesters.errors import ParseError, message, parser_errors, require
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply, dump_json, refuse_html
 from harvesters.options import Options, must_be
@@ -81,8 +81,7 @@ def _is_date(item: Item[Row]) -> bool:
 def _parse_events(source: Source, until: datetime, reply: Reply) -> Iterator[Item[Row]]:
     content = refuse_html(reply, "a calendar")
     calendars = _parse_calendars(content, f"{reply.url}: the calendar cannot be parsed")
-    if not calendars:
-        raise ParseError("%(url)s: no calendar: it has no BEGIN:VCALENDAR", url=reply.url)
+    require(calendars, ParseError("%(url)s: no calendar: it has no BEGIN:VCALENDAR", url=reply.url))
     zone = IcalOptions.of(source).zone
     for calendar in calendars:
         series: dict[str, list[icalendar.Event]] = {}
@@ -259,8 +258,10 @@ def expand_series(
         first = max(min(_to_utc(event.start) for event in events), until - _MAX_HISTORY)
         expansion = recurring_ical_events.of(series, keep_recurrence_attributes=True)
         occurrences = expansion.between(first, max(first, until))
-        if (count := len(occurrences)) > _MAX_DATES:
-            raise RecurrenceLimitError(f"it has {count} dates, more than {_MAX_DATES}")
+        require(
+            (count := len(occurrences)) <= _MAX_DATES,
+            RecurrenceLimitError(f"it has {count} dates, more than {_MAX_DATES}"),
+        )
         return [(f"{uid}#{_recurrence_id(event)}", event) for event in occurrences]
 
 

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import httpx
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
-from harvesters.errors import HarvestError, ParseError, SourceDefinitionError
+from harvesters.errors import HarvestError, ParseError, SourceDefinitionError, require
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply, load_json
 from harvesters.options import Options, Positive, option_named
@@ -99,17 +99,12 @@ class JsonOptions(Options):
     def _check_paging(self) -> Self:
         ways = [name for name in ("page", "offset", "cursor", "files") if getattr(self, name)]
         if ways[1:]:
-            raise ValueError(
-                Reason(
-                    "options %(first)s and %(second)s both define paging; keep one",
-                    first=repr(ways[0]),
-                    second=repr(ways[1]),
-                )
-            )
-        if self.cursor and not self.next:
-            raise ValueError(
-                Reason("option 'cursor' needs 'next', the JMESPath to the next cursor")
-            )
+            text = "options %(first)s and %(second)s both define paging; keep one"
+            raise ValueError(Reason(text, first=repr(ways[0]), second=repr(ways[1])))
+        require(
+            not self.cursor or self.next,
+            ValueError(Reason("option 'cursor' needs 'next', the JMESPath to the next cursor")),
+        )
         return self
 
     @property
@@ -160,9 +155,15 @@ class JsonPages(PagedProtocol[Row]):
         """Yield the records of each file of an index, in the order of their addresses."""
         path, charset = self.options.files, self.options.charset
         listed = _compile(path)(index)
-        if not isinstance(listed, list):
-            text = "%(source)s: %(url)s has no list at '%(path)s' (the option 'files')"
-            raise ParseError(text, source=self.source.name, url=reply.url, path=path)
+        require(
+            isinstance(listed, list),
+            ParseError(
+                "%(source)s: %(url)s has no list at '%(path)s' (the option 'files')",
+                source=self.source.name,
+                url=reply.url,
+                path=path,
+            ),
+        )
         names = [entry if isinstance(entry, str) else _find_address(entry) for entry in listed]
         texts = {name for name in names if isinstance(name, str) and name}
         documents = []
@@ -217,13 +218,15 @@ class JsonPages(PagedProtocol[Row]):
         """
         path = self.options.total
         number = _text(self.find_total(document)) or ""
-        if path and not (number.isascii() and number.isdigit()):
-            raise ParseError(
+        require(
+            not path or (number.isascii() and number.isdigit()),
+            ParseError(
                 "%(source)s: %(url)s has no number at '%(path)s' (the option 'total')",
                 source=self.source.name,
                 url=reply.url,
                 path=path,
-            )
+            ),
+        )
         return natural(number)
 
     def find_rows(self, reply: Reply, document: Any) -> Sequence[tuple[str | None, Any]]:
