@@ -291,6 +291,13 @@ class SlicedProjection(Generic[ProjectionT]):
         self.projection.reset()
         self._must_reset = False
 
+    def pause(self) -> None:
+        """Close the files, which frees memory until they are used again, unless a slice is open: its
+        transaction would be lost.
+        """
+        if self._work is None:
+            self.projection.close()
+
     def close(self) -> None:
         self._work = None
         self.projection.close()
@@ -414,7 +421,7 @@ class Runner(Generic[StoreT]):
         self, store: StoreT, columns: SlicedProjection[ColumnUpdater], *indexes: Projection
     ) -> None:
         self.store = store
-        self._columns = columns.projection
+        self._columns = columns
         self._indexes: list[SlicedProjection[Projection]] = [
             columns,
             *(SlicedProjection(index) for index in indexes),
@@ -441,7 +448,7 @@ class Runner(Generic[StoreT]):
                 writers = {index.projection.subfolder: index.write for index in new}
                 snapshot = create_snapshot(self.store.snapshots, self.store.merge, state, writers)
                 prune(self.store.snapshots)
-        self._columns.close()  # which frees memory, until it is used again
+        self._columns.pause()
         return snapshot
 
     def finish(self) -> None:
@@ -466,7 +473,7 @@ class Runner(Generic[StoreT]):
             seconds = SLICE if is_same else min(index.projection.snapshot_wait, SLICE)
             if index.step(state.position, state.entry, seconds):
                 ready.append(index)
-            if self._columns.checkpoint != state.position:
+            if self._columns.projection.checkpoint != state.position:
                 break  # the others read them
         return ready
 

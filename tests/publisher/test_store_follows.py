@@ -25,7 +25,7 @@ from journal.files import FileLock
 from journal.journal import Journal
 from publisher.errors import DamagedFiles, StoreFailure
 from publisher.store.changes import JournalReader, rows_of
-from publisher.store.columns.database import ColumnDatabase
+from publisher.store.columns.database import ColumnDatabase, ColumnUpdater
 from publisher.store.follow import (
     EmbeddedStore,
     Runner,
@@ -37,7 +37,12 @@ from publisher.store.follow import (
 )
 from publisher.store.process import MODULE, NICE, command, environment
 from publisher.store.search.index import SearchUpdater
-from publisher.store.snapshots import Snapshot, create_snapshot, newest_snapshot
+from publisher.store.snapshots import (
+    Snapshot,
+    create_snapshot,
+    newest_snapshot,
+    state_after,
+)
 from vocab.iris import Iris
 
 WHEN = datetime(2026, 1, 2, tzinfo=UTC)
@@ -585,6 +590,39 @@ def test_a_build_ends_with_the_search_index_or_says_why_it_cannot(
 
     assert built is not None
     assert built.is_indexed
+
+
+class StoreElsewhere:
+    """A store of which snapshots have no files, as one reached over the network."""
+
+    merge = None
+
+    def __init__(self, reader: JournalReader, snapshots: Path) -> None:
+        self._reader, self.snapshots = reader, snapshots
+        snapshots.mkdir(parents=True)
+
+    def update(self) -> Snapshot:
+        return state_after(self._reader.head(), 0, "")
+
+    def close(self) -> None:
+        pass
+
+
+def test_columns_beside_an_external_store_continue_in_the_next_slice(
+    tmp_path: Path, journal_reader: JournalReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append_rows(tmp_path, *map(str, range(20)))
+    monkeypatch.setattr("publisher.store.follow.SLICE", 0.0)  # one batch in a step
+    monkeypatch.setattr("publisher.store.columns.database.BATCH", 1)
+    store = StoreElsewhere(journal_reader, tmp_path / "store" / "snapshots")
+    columns = SlicedProjection(ColumnUpdater(tmp_path / "store" / "columns", journal_reader))
+
+    with closing(Runner(store, columns)) as runner:
+        runner.finish()  # raises if a slice lost what the one before had begun
+        built = newest_snapshot(store.snapshots)
+
+    assert built is not None
+    assert built.columns == 1
 
 
 class FlakyIndex(BrokenIndex):
