@@ -459,24 +459,19 @@ def plan_effect(ledger: Ledger, run: Run, base: str) -> dict[str, Any]:
 def _count(
     changes: Iterable[StagedDiff], pattern: re.Pattern[str], base: str
 ) -> list[dict[str, Any]]:
-    added, removed, missing = Counter[str](), Counter[str](), Counter[str]()
+    counts = {kind: Counter[str]() for kind in ("added", "removed", "missing")}
     for change in changes:
-        before, after = set(pattern.findall(change.previous)), set[str]()
-        if change.staged.outcome is Outcome.VANISHED:
-            missing.update(before)
-            continue
-        if change.staged.outcome in UPSERTED:
-            after = set(pattern.findall(change.staged.description))
-        added.update(after - before)
-        removed.update(before - after)
-    total, language = added + removed + missing, current_locale().language
+        outcome, before = change.staged.outcome, set(pattern.findall(change.previous))
+        text = change.staged.description if outcome in UPSERTED else ""
+        after = set(pattern.findall(text))
+        counts["added"].update(after - before)
+        counts["missing" if outcome is Outcome.VANISHED else "removed"].update(before - after)
+    total, language = sum(counts.values(), Counter[str]()), current_locale().language
     return [
         {
             "iri": iri,
             "label": value_text(Value("", iri), base, language),
-            "added": added[iri],
-            "removed": removed[iri],
-            "missing": missing[iri],
+            **{kind: count[iri] for kind, count in counts.items()},
         }
         for iri, _ in total.most_common()
     ]

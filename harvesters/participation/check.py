@@ -394,11 +394,9 @@ class DuplicateFinder:
             .order_by(r.fingerprint)
             .limit(_SAMPLE)
         )
-        with ledger.transaction() as connection:
-            texts = connection.execute(query).scalars().all()
         return WordWeights.from_entities(
             Entity("", "initiative", "", names={record_title(decompress(text).split("\n")): None})
-            for text in texts
+            for text in ledger.scalars(query)
         )
 
 
@@ -457,29 +455,21 @@ def _same_records(
     source, key = _source_and_key(record)
     fingerprint = content_fingerprint(sorted(statements), thing, record, source, key)
     page = page_fingerprint("\n".join(statements))
-    same = (
-        sa.or_(r.c.fingerprint == fingerprint, r.c.page == page)
-        if page is not None
-        else r.c.fingerprint == fingerprint
-    )
-    join = r.join(d, sa.and_(d.c.run == r.c.run, d.c.seq == r.c.seq))
+    same = [r.c.fingerprint == fingerprint, *([r.c.page == page] if page is not None else [])]
     query = (
         sa.select(r.c.source, r.c.key, r.c.fingerprint, d.c.statements)
-        .select_from(join)
+        .join(d, sa.and_(d.c.run == r.c.run, d.c.seq == r.c.seq))
         .where(
-            same,
+            sa.or_(*same),
             r.c.state == RecordState.PUBLISHED.value,
             sa.or_(r.c.source != source, r.c.key != key),
         )
         .order_by(r.c.source, r.c.key)
         .limit(_SHOWN)
     )
-    with ledger.transaction() as connection:
-        rows = connection.execute(query).all()
-    for row in rows:
-        address = Iris(base).record(row.source, row.key)
+    for row in ledger.rows(query):
         yield Duplicate(
-            address,
+            Iris(base).record(row.source, row.key),
             record_title(decompress(row.statements).split("\n")),
             "content" if row.fingerprint == fingerprint else "page",
         )

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
-from pyoxigraph import Literal, RdfFormat, parse
+from pyoxigraph import RdfFormat, parse
 
 from harvesters.errors import PrizeError, require
 from harvesters.ledger import prizes
@@ -343,25 +343,18 @@ def _content(statements: list[str], thing: str) -> dict[str, Any]:
     lines = "".join(
         f"{line} .\n" for line in statements if any(f"> <{name}> " in line for name in _KNOWN_BY)
     )
-    title: dict[str, str] = {}
-    linked: dict[str, list[str]] = defaultdict(list)
-    names: dict[str, str] = {}
+    about: dict[tuple[str, str], list[Any]] = defaultdict(list)
     for quad in parse(lines.encode(), RdfFormat.N_TRIPLES):
         subject = str(getattr(quad.subject, "value", ""))
-        name = quad.predicate.value
-        value = str(getattr(quad.object, "value", ""))
-        if name == f"{SKOS}prefLabel":
-            names.setdefault(subject, value)
-        elif subject == thing and isinstance(quad.object, Literal):
-            title.setdefault(quad.object.language or "en", value)
-        elif subject == thing:
-            linked[name].append(value)
-    lead = next((names[iri] for iri in linked[f"{DCT}publisher"] if iri in names), None)
+        about[subject, quad.predicate.value].append(quad.object)
+    leads = about[thing, f"{DCT}publisher"]
+    names = [name.value for lead in leads for name in about[lead.value, f"{SKOS}prefLabel"]]
     more = {
-        "page": linked[f"{FOAF}page"][:1],
-        "country": linked[f"{DCT}spatial"],
-        "publisher": {"name": lead} if lead else None,
+        "page": [page.value for page in about[thing, f"{FOAF}page"][:1]],
+        "country": [country.value for country in about[thing, f"{DCT}spatial"]],
+        "publisher": {"name": names[0]} if names else None,
     }
+    title = {text.language or "en": text.value for text in about[thing, f"{DCT}title"]}
     return {"title": title, **{name: value for name, value in more.items() if value}}
 
 
