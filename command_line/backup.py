@@ -99,15 +99,14 @@ def decrypt(path: Path, target: Path, identity: Path) -> None:
             for line in lines
             if line and not line.startswith("#")
         ]
-    except (age.IdentityError, OSError, UnicodeDecodeError) as error:
-        raise BackupError(
-            f"--identity {identity}: not a private key of age: {error}; age-keygen -o {identity} makes one"
-        ) from error
-    try:
         age.decrypt_file(str(path), str(target), keys)
     except age.DecryptError as error:
         raise BackupError(
             f"{path.name} cannot be decrypted with {identity}: {error}; use the key that it was encrypted for"
+        ) from error
+    except (age.IdentityError, OSError, UnicodeDecodeError) as error:
+        raise BackupError(
+            f"--identity {identity}: not a private key of age: {error}; age-keygen -o {identity} makes one"
         ) from error
 
 

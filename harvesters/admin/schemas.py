@@ -262,27 +262,23 @@ def list_runs(
     """
     c, ledger = t.run.c, context.ledger
     query = sa.select(c.id).order_by(c.started.desc(), c.id.desc()).limit(limit + 1)
-    with ledger.transaction() as connection:
-        if after is not None:
-            started = require(
-                connection.scalar(sa.select(c.started).where(c.id == after)),
-                NotFound("There is no such run to continue after."),
-            )
-            query = query.where(
-                sa.or_(c.started < started, sa.and_(c.started == started, c.id < after))
-            )
-        query = query.where(c.source == source) if source else query
-        query = query if internal else query.where(c.source.not_in(INTERNAL))
-        if text:
-            notices = sa.select(t.notice.c.run).where(
-                t.notice.c.text.icontains(text, autoescape=True)
-            )
-            withheld = sa.select(t.staged.c.run).where(
-                t.staged.c.reason.icontains(text, autoescape=True)
-            )
-            reasons = c.reasons.icontains(text, autoescape=True)
-            query = query.where(sa.or_(reasons, c.id.in_(notices), c.id.in_(withheld)))
-        ids = connection.scalars(query.where(c.state == state) if state else query).all()
+    if after is not None:
+        started = require(
+            ledger.run(after), NotFound("There is no such run to continue after.")
+        ).started
+        query = query.where(
+            sa.or_(c.started < started, sa.and_(c.started == started, c.id < after))
+        )
+    query = query.where(c.source == source) if source else query
+    query = query if internal else query.where(c.source.not_in(INTERNAL))
+    if text:
+        notices = sa.select(t.notice.c.run).where(t.notice.c.text.icontains(text, autoescape=True))
+        withheld = sa.select(t.staged.c.run).where(
+            t.staged.c.reason.icontains(text, autoescape=True)
+        )
+        reasons = c.reasons.icontains(text, autoescape=True)
+        query = query.where(sa.or_(reasons, c.id.in_(notices), c.id.in_(withheld)))
+    ids = ledger.scalars(query.where(c.state == state) if state else query)
     items = run_views(context, [get_run(ledger, run_id) for run_id in ids[:limit]])
     return Listing(items=items, next=items[-1].id if len(ids) > limit else None)
 
