@@ -13,7 +13,6 @@ from command_line.console import Json, print_json, print_lines, print_rows
 from command_line.settings import Context
 from command_line.workspace import current_user, harvest_context, open_existing
 from harvesters.errors import IdentityError, require
-from harvesters.ledger.ledger import Ledger
 from harvesters.matching.clusters import (
     PairRule,
     Status,
@@ -24,7 +23,6 @@ from harvesters.matching.clusters import (
     read_table,
     write_table,
 )
-from harvesters.matching.entities import EntityStore
 from harvesters.matching.match import (
     Decision,
     Judgement,
@@ -76,7 +74,17 @@ def match(
         open_existing(ctx.obj) as ledger,
         match_records(ledger, Iris(ctx.obj.base), only_changed=changed) as matching,
     ):
-        rows = _count_matches(ledger, matching.entities)
+        counts = count_pairs(ledger, matching.entities)
+        rows = [
+            {
+                "kind": kind,
+                "entities": total,
+                "things": total - counts.merged.get(kind, 0),  # after merging
+                **{status.value: counts.statuses.get((kind, status), 0) for status in Status},
+                "sets": counts.sets.get(kind, 0),
+            }
+            for kind, total in matching.entities.kinds().items()
+        ]
         print_rows(
             rows, f"Pairs that may be one thing; {matching.compared} entities compared", json
         )
@@ -88,23 +96,6 @@ def match(
                 if not json:
                     entry = f"; journal entry {run.entry}" if run and run.entry else ""
                     print_lines(f"{len(changes)} clusters changed{entry}")
-
-
-def _count_matches(ledger: Ledger, entities: EntityStore) -> list[dict[str, object]]:
-    """Return a row for each kind of entity: its pairs by status, and the number of things before
-    and after merging.
-    """
-    counts = count_pairs(ledger, entities)
-    return [
-        {
-            "kind": kind,
-            "entities": total,
-            "things": total - counts.merged.get(kind, 0),
-            **{status.value: counts.statuses.get((kind, status), 0) for status in Status},
-            "sets": counts.sets.get(kind, 0),
-        }
-        for kind, total in entities.kinds().items()
-    ]
 
 
 @app.command()

@@ -176,7 +176,18 @@ example_queries = typer.Typer(no_args_is_help=True, help="The example queries.")
 def list_(context: Context, as_json: Json = False) -> None:
     """List the example queries."""
     all_examples = examples(Iris(context.obj.base))
-    described = [_describe(item) | {"query": item.text} for item in all_examples]
+    described = [
+        {
+            "name": item.name,
+            "iri": item.iri,
+            "kind": item.kind,
+            "title": item.titles["en"],
+            "comment": item.comments["en"],
+            "keywords": list(item.keywords),
+            "query": item.text,
+        }
+        for item in all_examples
+    ]
     rows = [
         {
             "name": item.name,
@@ -206,7 +217,17 @@ def run(
     chosen = [known[name] for name in names] if names else list(known.values())
     outcomes = asyncio.run(_run(context.obj, chosen, quiet=as_json))
     if as_json:
-        documents = [_outcome(known[name], outcome) for name, outcome in outcomes.items()]
+        documents = [
+            {
+                "name": name,
+                "kind": known[name].kind,
+                "rows": outcome.rows,
+                "seconds": outcome.seconds,
+                "ok": outcome.passed,
+                **({"error": outcome.error} if outcome.error else {}),
+            }
+            for name, outcome in outcomes.items()
+        ]
         print_json(documents, is_indented=True)
     bad = [name for name, outcome in outcomes.items() if not outcome.passed]
     if bad:
@@ -226,25 +247,3 @@ async def _run(settings: Settings, chosen: list[Example], *, quiet: bool) -> dic
                 )
     write_outcomes(settings.data, outcomes)
     return outcomes
-
-
-def _describe(item: Example) -> dict[str, object]:
-    return {
-        "name": item.name,
-        "iri": item.iri,
-        "kind": item.kind,
-        "title": item.titles["en"],
-        "comment": item.comments["en"],
-        "keywords": list(item.keywords),
-    }
-
-
-def _outcome(item: Example, outcome: Outcome) -> dict[str, object]:
-    document = {
-        "name": item.name,
-        "kind": item.kind,
-        "rows": outcome.rows,
-        "seconds": outcome.seconds,
-        "ok": outcome.passed,
-    }
-    return {**document, **({"error": outcome.error} if outcome.error else {})}

@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from importlib import import_module
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import typer
 from rich.console import Console
@@ -404,8 +403,10 @@ _QUAD_STATISTICS = {
 }
 
 
-class ProgressBar:
-    """A progress bar of the runs in progress: pages, records, records per second."""
+class ProgressBar(Progress):
+    """A progress bar of the runs in progress: pages, records, records per second. Its display starts
+    with the first step, in a thread of its own.
+    """
 
     def __init__(self, console: Console, *, quiet: bool) -> None:
         columns = (
@@ -414,40 +415,26 @@ class ProgressBar:
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
         )
-        self._progress = Progress(
-            *columns, TimeElapsedColumn(), console=console, disable=quiet, transient=True
-        )
-        self._tasks: dict[str, tuple[TaskID, float]] = {}
+        super().__init__(*columns, console=console, disable=quiet, transient=True)
+        self._runs: dict[str, tuple[TaskID, float]] = {}
 
-    def __enter__(self) -> ProgressBar:
-        """Return the bar; its display starts with the first step, in a thread of its own."""
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._progress.stop()
-
     def finish(self, source: str) -> None:
-        if source in self._tasks:
-            self._progress.remove_task(self._tasks.pop(source)[0])
+        if source in self._runs:
+            self.remove_task(self._runs.pop(source)[0])
 
     def show(self, run: Run) -> None:
-        self._progress.start()
-        if run.source not in self._tasks:
-            self._tasks[run.source] = (
-                self._progress.add_task(run.source, total=run.reported_total, rate=""),
-                time.monotonic(),
-            )
-        task, started = self._tasks[run.source]
+        self.start()
+        if run.source not in self._runs:
+            task = self.add_task(run.source, total=run.reported_total, rate="")
+            self._runs[run.source] = task, time.monotonic()
+        task, started = self._runs[run.source]
         seconds = time.monotonic() - started
         pages = "1 page" if run.pages == 1 else f"{run.pages:,} pages"
         # A rate over less than a second means nothing.
         rate = f", {run.fetched / seconds:,.0f} records/s" if seconds >= 1 else ""
-        self._progress.update(
-            task, completed=run.fetched, total=run.reported_total, rate=f"{pages}{rate}"
-        )
+        self.update(task, completed=run.fetched, total=run.reported_total, rate=f"{pages}{rate}")

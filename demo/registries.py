@@ -110,10 +110,9 @@ class Demo:
 
         With *stays*, faults of the second request also affect all later ones.
         """
-        changed: dict[str, object] = {"stays": stays}
-        changed |= {} if version is None else {"version": version}
-        changed |= {} if faults is None else {"faults": sorted(faults)}
-        return self._ask(json.dumps(changed).encode())
+        changed = {"version": version, "faults": None if faults is None else sorted(faults)}
+        sent = {name: value for name, value in changed.items() if value is not None}
+        return self._ask(json.dumps({**sent, "stays": stays}).encode())
 
     def counters(self) -> dict[str, Any]:
         return self._ask(None)

@@ -20,7 +20,7 @@ import httpx
 import structlog
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from authlib.oidc.core import CodeIDToken
-from joserfc.errors import ClaimError, ExpiredTokenError, JoseError
+from joserfc.errors import ClaimError, JoseError
 from joserfc.jwk import KeySet
 from joserfc.jwt import decode
 
@@ -155,8 +155,6 @@ class SignIn:
             )
             claims = CodeIDToken(decoded.claims, decoded.header, options, params)
             claims.validate(int(now.timestamp()), LEEWAY)
-        except ExpiredTokenError as error:
-            raise ProviderError(FAULTS["exp"]) from error
         except ClaimError as error:
             log.warning("sign-in refused", claim=error.claim, provider=self.provider.issuer)
             raise ProviderError(FAULTS.get(str(error.claim), _WRONG)) from error
