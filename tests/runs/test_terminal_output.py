@@ -117,6 +117,6 @@ def test_the_bar_of_a_source_ends_with_its_run() -> None:
         bar.finish("a")
         bar.finish("c")
 
-        assert [*bar._tasks] == ["b"]
+        assert [task.description for task in bar.tasks] == ["b"]
     assert "1 page" in text.getvalue()
     assert "records/s" not in text.getvalue()
