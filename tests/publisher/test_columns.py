@@ -631,6 +631,21 @@ def test_boundary_of_a_word_is_where_the_store_has_one(pattern: str, shared: Sha
         assert 0 < len(_equal(shared, stored, query)) < len(stored)
 
 
+@each("flags", ["", ", 'i'"])
+def test_any_letters_between_two_words_are_on_one_line(flags: str, shared: Shared) -> None:
+    texts = [
+        "open data",
+        "opendata",
+        "Open \u00fc\u4e2d Data",
+        "open\ndata",
+        "open\rdata",
+        "data open",
+    ]
+    query = f"SELECT ?o {{ ?s ?p ?o FILTER(REGEX(?o, 'open.*data'{flags})) }}"
+
+    assert 0 < len(_equal(shared, _values(*map(Literal, texts)), query)) < len(texts)
+
+
 def test_filter_of_labels_is_evaluated_before_they_are_joined(shared: Shared) -> None:
     labels = [Literal("l", language=language) for language in ("ar", "de", "en", "es", "fr")]
     parts = [NamedNode(f"x:part{number}") for number in range(20)]

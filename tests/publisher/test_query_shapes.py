@@ -30,6 +30,8 @@ QUERIES = [
     "ASK FROM <http://example.org/g> FROM NAMED e:g { GRAPH e:g { ?s ?p true, 1.5, 7 } }",
     "SELECT * { ?s e:a ?o FILTER EXISTS { ?o e:b 'x' FILTER NOT EXISTS { ?o e:c e:d FILTER(?o != e:e) } } }",
     "DESCRIBE ?s { ?s e:p1 ?o FILTER EXISTS { ?o e:p2 <urn:x:y> } MINUS { ?o a <http://example.org/z> } }",
+    "SELECT (?o-5 AS ?x) { ?s e:a 010, 5, 2.50, +7, -1, .5, 1e3 ; r:p <a/b.c> FILTER(?o > -5) } ORDER BY ?s LIMIT 5 OFFSET 10",
+    "ASK { <id/a-1> e:p <a//b>, <./c>, <a/../b>, </d>, <#e>, <?f>, <g:h>, 77007700770 }",
     "SELECT ?select { ?select e:where e:SELECT ; e:a.b e:c-d, e:e:f }",
 ]
 
@@ -114,3 +116,9 @@ def test_a_query_with_a_placeholder_is_not_compiled(name: str) -> None:
 def test_a_query_that_is_not_valid_is_not_compiled() -> None:
     with pytest.raises(NotCompiled, match="not a query"):
         parse("SELECT * { ?s <urn:a> }")
+
+
+def test_a_number_and_a_relative_iri_are_constants() -> None:
+    texts = (f"SELECT ?s {{ ?s <a/{n}> {n}, {n}.5 }} LIMIT {n}" for n in (1, 20))
+
+    assert len({shape_of(text).text for text in texts}) == 1

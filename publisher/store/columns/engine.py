@@ -37,7 +37,7 @@ from pyoxigraph import (
     parse_query_results,
 )
 from pyparsing import ParserElement
-from rdflib import paths
+from rdflib import XSD, paths
 from rdflib.paths import AlternativePath, MulPath, NegatedPath
 from rdflib.plugins.sparql.algebra import translateQuery
 from rdflib.plugins.sparql.parserutils import CompValue
@@ -88,11 +88,19 @@ log = logging.getLogger(__name__)
 SHAPES = 500  # whose algebra is cached
 _FORMS = ("SELECT", "ASK", "CONSTRUCT", "DESCRIBE")
 _ABSOLUTE = re.compile(r"<[A-Za-z][A-Za-z0-9+.-]*:[^<>]*>")
+# An absolute IRI, a relative one that is appended to the folder of its base as it is, or a number that
+# the parser does not rewrite.
+_CONSTANT = re.compile(
+    rf"{_ABSOLUTE.pattern}|<[A-Za-z0-9](?:[A-Za-z0-9_~%-]|[./](?![./]))*>|(?:0|[1-9][0-9]*)(?:[.][0-9]+)?"
+)
 # A character that is allowed in strings, IRIs and local names, but is in no query. With a number it
-# stands for a constant; in an IRI it follows a scheme.
+# stands for a constant; in an absolute IRI it follows a scheme. For a number, which has digits only,
+# the digits of _NUMBER are in its place.
 MARK = "\U000e0000"
 _SCHEME = "urn:x-stocktake:"
+_NUMBER = "7700770077"
 _PLACEHOLDER = re.compile(rf"(?:{_SCHEME})?{MARK}([0-9]+)$")
+_NUMBER_PLACEHOLDER = re.compile(rf"{_NUMBER}([0-9]+)(?:\.5)?$")
 
 
 def _load_grammar() -> ParserElement:
@@ -117,8 +125,8 @@ _GRAMMAR = _load_grammar()
 
 
 class Shape(NamedTuple):
-    """The *text* of a query with placeholders for *constants*, its strings, IRIs and the local
-    parts of its prefixed names, and without comments.
+    """The *text* of a query with placeholders for *constants*, its strings, numbers, IRIs and the
+    local parts of its prefixed names, and without comments.
     """
 
     text: str
@@ -129,22 +137,30 @@ class Shape(NamedTuple):
 def shape_of(text: str) -> Shape:
     """Return the shape of a query.
 
-    >>> shape_of('ASK { ?s x:y <urn:a> , "b" # a comment\\n }').constants
-    ('y', 'urn:a', 'b')
+    >>> shape_of('ASK { ?s x:y <urn:a> , "b", 1.5 # a comment\\n }').constants
+    ('y', 'urn:a', 'b', '1.5')
     """
     parts: list[str] = []
     constants: dict[str, int] = {}  # numbers by their tokens: equal ones have one placeholder
     has_constants = False  # after the prologue
     for token in tokenize(text, with_gaps=True):
         has_constants = has_constants or token.word() in _FORMS
-        is_absolute = token.kind == "iri" and _ABSOLUTE.fullmatch(token.text) is not None
+        is_absolute = _ABSOLUTE.fullmatch(token.text) is not None
+        is_constant = (
+            token.kind in ("string", "name") or _CONSTANT.fullmatch(token.text) is not None
+        )
         if token.kind == "gap":
             parts.append(" ")
-        elif has_constants and (is_absolute or token.kind in ("string", "name")):
-            mark = f"{MARK}{constants.setdefault(token.text, len(constants))}"
-            prefix = token.text.partition(":")[0]
-            named = f"<{_SCHEME}{mark}>" if is_absolute else f"{prefix}:{mark}"
-            parts.append(f'"{mark}"' if token.kind == "string" else named)
+        elif has_constants and is_constant:
+            number = constants.setdefault(token.text, len(constants))
+            mark = f"{MARK}{number}"
+            forms = {
+                "string": f'"{mark}"',
+                "name": f"{token.text.partition(':')[0]}:{mark}",
+                "iri": f"<{_SCHEME * is_absolute}{mark}>",
+                "number": f"{_NUMBER}{number}{'.5' * ('.' in token.text)}",
+            }
+            parts.append(forms[token.kind])
         else:
             parts.append(token.text)
     return Shape("".join(parts), tuple(map(_constant_value, constants)))
@@ -153,6 +169,8 @@ def shape_of(text: str) -> Shape:
 def _constant_value(token: str) -> str:
     if token[0] in "\"'":
         return string_value(token)
+    if token[0].isdigit():
+        return token
     return token[1:-1] if token[0] == "<" else token.partition(":")[2]
 
 
@@ -188,7 +206,8 @@ def _replaced(node: Any, constants: Sequence[str]) -> Any:
     """Return a copy of the algebra *node* with *constants* in place of their placeholders."""
     if isinstance(node, Literal):
         datatype = _replaced(node.datatype, constants)
-        text = _filled(node, constants)
+        is_number = node.datatype in (XSD.integer, XSD.decimal)
+        text = _filled(node, constants, _NUMBER_PLACEHOLDER if is_number else _PLACEHOLDER)
         return Literal(text, lang=node.language, datatype=datatype, normalize=False)
     if isinstance(node, URIRef):
         return URIRef(_filled(node, constants))
@@ -203,11 +222,14 @@ def _replaced(node: Any, constants: Sequence[str]) -> Any:
         return {name: _replaced(value, constants) for name, value in node.items()}
     if isinstance(node, list | tuple):
         return type(node)(_replaced(part, constants) for part in node)
-    return node
+    # LIMIT and OFFSET are numbers of Python.
+    return int(_filled(str(node), constants, _NUMBER_PLACEHOLDER)) if type(node) is int else node
 
 
-def _filled(text: str, constants: Sequence[str]) -> str:
-    match = _PLACEHOLDER.search(text)
+def _filled(
+    text: str, constants: Sequence[str], placeholder: re.Pattern[str] = _PLACEHOLDER
+) -> str:
+    match = placeholder.search(text)
     return text[: match.start()] + constants[int(match[1])] if match else text
 
 

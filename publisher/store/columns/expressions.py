@@ -312,9 +312,9 @@ _PLACE = re.compile(rf'"[1-9][0-9]{{0,5}}"\^\^<{XSD}integer>')
 _RANGE = re.compile(r'"[A-Za-z0-9-]+"')
 # These mean the same in each dialect of regular expressions, for whether a text contains a match.
 _SIMPLE_PATTERN = re.compile(
-    rf'"\^?(?:(?:[A-Za-z0-9 /:_]|{_CLASS}|\((?:[A-Za-z0-9 /:_|]|{_CLASS})+\))(?:[?*+]|\{{[1-9][0-9]?\}})?)+\$?"'
+    rf'"\^?(?:(?:[A-Za-z0-9 /:_]|\.(?=\*)|{_CLASS}|\((?:[A-Za-z0-9 /:_|]|{_CLASS})+\))(?:[?*+]|\{{[1-9][0-9]?\}})?)+\$?"'
 )
-_PLAIN_PATTERN = re.compile(r'"[A-Za-z0-9 ]+"')
+_PLAIN_PATTERN = re.compile(r'"[A-Za-z0-9 ]+(?:\.\*[A-Za-z0-9 ]+)*"')
 # These mean the same if a boundary of a word is replaced by what may stand there, since DuckDB looks
 # for one between ASCII letters alone, and if the text has no letters of later versions of Unicode.
 _WORD = r"[A-Za-z0-9À-ÖØ-öø-ÿ]+(?: [A-Za-z0-9À-ÖØ-öø-ÿ]+)*"
