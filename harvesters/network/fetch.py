@@ -253,10 +253,9 @@ class _Request:
     @property
     def digest(self) -> str:
         """Return a digest of the body and the range of the request, "" for a plain GET."""
-        part = self.headers.get("Range")
-        if self.body is None and part is None:
-            return ""
-        return blake2b(repr((self.body, part)).encode(), digest_size=16).hexdigest()
+        more = (self.body, self.headers.get("Range"))
+        text = "" if more == (None, None) else repr(more)
+        return text and blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def utc_now() -> datetime:
@@ -573,12 +572,12 @@ class Fetch(AbstractContextManager["Fetch"]):
     def _open_stream(
         self, url: httpx.URL, request: _Request
     ) -> AbstractContextManager[httpx.Response]:
-        headers, body = request.headers, request.body
+        body = request.body
         if isinstance(body, bytes):
-            headers = {**headers, "Content-Type": "application/xml"}
+            headers = {**request.headers, "Content-Type": "application/xml"}
             return self._client.stream("POST", url, headers=headers, content=body)
         method = "GET" if body is None else "POST"
-        return self._client.stream(method, url, headers=headers, data=body)
+        return self._client.stream(method, url, headers=request.headers, data=body)
 
     def _archive(self, reply: Reply, request: _Request) -> SourcePosition | None:
         if self.archive is None:

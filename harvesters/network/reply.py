@@ -20,7 +20,6 @@ from email.utils import parsedate_to_datetime
 from functools import cache, lru_cache
 from hashlib import blake2b
 from importlib.resources import files
-from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -563,22 +562,22 @@ def _decoding_fault(reply: Reply, name: str) -> str | None:
     """
     if not is_charset(name):
         return f"in {name!r}, which is not a charset"
-    codec, passed = codecs.lookup(name), 0
-    decoder = codecs.getincrementaldecoder(name)()
+    is_single = not codecs.lookup(name).name.startswith("utf")
     with reply.path.open("rb") if reply.path else io.BytesIO(reply.content) as file:
-        for part in chain(iter(lambda: file.read(_DECODED_BYTES), b""), [b""]):
-            try:
-                text = decoder.decode(part, final=not part)
-            except UnicodeDecodeError as error:
-                # The sequence may begin in the previous chunk.
-                offset = passed + len(part) - len(error.object) + error.start
-                return f"not {name} at byte {offset} ({error.object[error.start : error.start + 1].hex()})"
-            except UnicodeError as error:
-                return f"not {name} after byte {passed} ({error})"
-            control = None if codec.name.startswith("utf") else _C1_CONTROL.search(text)
-            if control:
-                return f"not {name}, in which it has the control character U+{ord(control[0]):04X}"
-            passed += len(part)
+        try:
+            for text in codecs.iterdecode(iter(lambda: file.read(_DECODED_BYTES), b""), name):
+                if is_single and (control := _C1_CONTROL.search(text)):
+                    return (
+                        f"not {name}, in which it has the control character U+{ord(control[0]):04X}"
+                    )
+        except UnicodeDecodeError as error:
+            # The sequence may begin in the previous chunk.
+            offset = file.tell() - len(error.object) + error.start
+            return (
+                f"not {name} at byte {offset} ({error.object[error.start : error.start + 1].hex()})"
+            )
+        except UnicodeError as error:
+            return f"not {name} before byte {file.tell()} ({error})"
     return None
 
 
