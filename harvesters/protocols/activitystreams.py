@@ -27,7 +27,7 @@ from harvesters.protocols.document import (
     payload_type,
     row_record,
 )
-from harvesters.protocols.lists import Batch, ListCursor, PagedProtocol
+from harvesters.protocols.lists import Batch, ListCursor, LoopDetector, PagedProtocol
 from harvesters.protocols.protocol import Items, Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source
@@ -45,7 +45,6 @@ class ActivityOptions(Options):
         "inline",
         description="Where records are: the activity's object (`inline`), or a file at the object's address: `json`, `xml`, `rdf`.",
     )
-    also: bool = Field(False, description="The record is at the address in the object's `seeAlso`.")
 
 
 class ActivityStreams(PagedProtocol[Any]):
@@ -80,7 +79,7 @@ class ActivityStreams(PagedProtocol[Any]):
             self.detector.check_token(reply.url, pages[0])
             reply, document = _fetch_page(self.source, self.fetch, pages[0])
             following = _object_id(document.get("next"))
-        self.detector.reset()
+        self.detector = LoopDetector(self.source.name)
         return ListCursor(((tuple(pages[1:-1]), False),), position=pages[0])
 
     def request(self, cursor: ListCursor, size: int) -> Batch:
@@ -125,10 +124,7 @@ class ActivityStreams(PagedProtocol[Any]):
         self.seen.add(key)
         if self.reader is None:
             return (*gone, row_record(key, row, stamp))
-        address = _object_id(_first(row.get("seeAlso"))) if self.options.also else key
-        if not address:
-            return (*gone, InvalidRecord(key, Reason("its object has no address in seeAlso")))
-        pages = self.reader.read(ListedDocument(address, key, stamp), DocumentCursor())
+        pages = self.reader.read(ListedDocument(key, key, stamp), DocumentCursor())
         return gone + tuple(item for items, _, _ in pages for item in items)
 
 

@@ -123,11 +123,8 @@ def _read_lines(source: Source, reply: Reply, charset: str) -> Iterator[Line | I
         return len(name_columns(header.cells)) if header else 0
 
     with reply.path.open(encoding=charset, newline="") as text:
-        for _ in range(options.skip):
-            text.readline()
-        start = text.tell()
         delimiter, quote = detect_dialect(text.read(SAMPLE), options.delimiter, options.quote, fits)
-        text.seek(start)
+        text.seek(0)
         lines = csv.reader(
             text,
             delimiter=delimiter,
@@ -135,15 +132,15 @@ def _read_lines(source: Source, reply: Reply, charset: str) -> Iterator[Line | I
             escapechar=options.escape or None,
             strict=True,
         )
-        yield from iterate_lines(f"{source.name}: {reply.url}", lines, options.skip)
+        yield from iterate_lines(f"{source.name}: {reply.url}", lines)
 
 
-def iterate_lines(where: str, lines: Any, skip: int = 0) -> Iterator[Line | InvalidRecord]:
+def iterate_lines(where: str, lines: Any) -> Iterator[Line | InvalidRecord]:
     """Yield the lines of a csv.reader, whose type has no public name. Raise ParseError if the text
     ends inside a quoted cell: it was truncated.
     """
     while True:
-        number = lines.line_num + skip + 1
+        number = lines.line_num + 1
         try:
             cells = next(lines)
         except StopIteration:

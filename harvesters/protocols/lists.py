@@ -80,10 +80,6 @@ class LoopDetector:
     tokens: set[str] = field(default_factory=set)
     pages: set[bytes] = field(default_factory=set)
 
-    def reset(self) -> None:
-        self.tokens.clear()
-        self.pages.clear()
-
     def check_token(self, url: str, token: str | None) -> None:
         """Raise PaginationLoopError if *token* was seen before: following it would never end."""
         require(
@@ -315,7 +311,7 @@ class PagedProtocol(ABC, Generic[P]):
                 batch = None
                 items, state = self._divide(state, size, error)
             if state.windows[:1] != before.windows[:1] or state.offset < before.offset:
-                self.detector.reset()
+                self.detector = LoopDetector(self.source.name)
             if items or batch or not state.windows:
                 yield state.page(
                     items,

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
+from itertools import count
 from typing import Annotated, Any
 
 import python_calamine as calamine
@@ -82,9 +83,8 @@ def collect(
 
 
 def _read_lines(source: Source, reply: Reply, sheet: int | str) -> Iterator[Line]:
-    skip = TableOptions.of(source).skip
     rows = read_sheet(refuse_html(reply, "a spreadsheet"), f"{source.name}: {reply.url}", sheet)
-    yield from (Line(number, row) for number, row in enumerate(rows, 1) if number > skip)
+    yield from map(Line, count(1), rows)
 
 
 def read_sheet(content: bytes, subject: str, wanted: int | str = 1) -> Iterator[list[str]]:

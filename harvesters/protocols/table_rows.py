@@ -19,7 +19,7 @@ from pydantic import Field, model_validator
 from harvesters.errors import ParseError, require
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
-from harvesters.options import Count, Options, Texts
+from harvesters.options import Options, Texts
 from harvesters.page_model import InvalidRecord, Item, Pages, Record, Row
 from harvesters.payloads.paths import compile_jmespath
 from harvesters.protocols.document import read_document
@@ -51,10 +51,6 @@ class TableOptions(Options):
     continued: bool = Field(
         False,
         description="A row whose key is empty continues the record above; a column that differs becomes a list.",
-    )
-    skip: Count = Field(
-        0,
-        description="The number of lines to skip; the header is searched in the next hundred.",
     )
 
     @model_validator(mode="after")

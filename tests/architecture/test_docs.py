@@ -60,7 +60,7 @@ def test_every_page_of_the_site_has_the_tables_that_it_names() -> None:
 @each(
     "page, row",
     [
-        ("reference/protocols/csv", "| `skip` | The number of lines to skip; the header is searched in the next hundred. | 0 |"),
+        ("reference/protocols/ckan", "| `rows` | The number of packages per page; portals return at most 1000. | 100 |"),
         ("reference/limits", "| `rows` | 1,000,000 | rows of a table, triples of a graph | a cut |"),
         ("reference/commands", "## `stocktake sources list`\n\nList sources"),
         ("reference/commands", "stocktake sources list [OPTIONS]\n"),

@@ -139,16 +139,6 @@ def test_an_object_is_brought_once_however_often_it_changed() -> None:
     assert registry.request_log.count("a") == 1
 
 
-def test_an_object_is_brought_from_where_it_says_also() -> None:
-    element = act("Create", "a", 1)
-    element["object"]["seeAlso"] = [{"id": f"{HOST}/meta", "format": "application/json"}]
-    registry = site(element, act("Create", "b", 1), meta={"name": "A"})
-
-    pages = harvest(registry, source(format="json", also=True))
-
-    assert summary(pages) == [("b", "InvalidRecord"), ("a", "A")]
-
-
 @each(
     "registry",
     [collection(p1=page(act("Create", "a", 1), prev="p2")), Site({"c": {"type": "Collection", "first": f"{HOST}/p1"},

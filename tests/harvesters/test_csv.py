@@ -39,7 +39,7 @@ DIALECTS = [
        for mark in ",;\t|"),
      *((content, {}, [{"id": "1", "name": "a, b; c", "town": "x"}]) for content in DIALECTS),
      (b'id,n\n1,"a \\"b\\" c"\n', {"escape": "\\"}, [{"id": "1", "n": 'a "b" c'}]),
-     (b"Report of 2026\n\nid,,n,n\n1,a,b,c\n", {"skip": 1}, [{"id": "1", "column 2": "a", "n": "b", "n 2": "c"}]),
+     (b"Report of 2026\n\nid,,n,n\n1,a,b,c\n", {}, [{"id": "1", "column 2": "a", "n": "b", "n 2": "c"}]),
      # A header that comes again further down is no record.
      ("id,n\n1,a\n id ,n\n2,b\n", {}, [{"id": "1", "n": "a"}, {"id": "2", "n": "b"}]),
      ("id,n\nA\x851,a\n", {}, [Reason("line %(line)s: the key has the control character %(character)s; set the option "
