@@ -538,18 +538,21 @@ class Database:
         row = self.insert(table).values(**key, **values)
         self.execute(row.on_conflict_do_update(index_elements=[*key], set_=values))
 
-    def claim(self, table: sa.Table, *where: Condition, limit: int, **values: object) -> list[int]:
+    def claim(
+        self, kind: type[Item], *where: Condition, limit: int, **values: object
+    ) -> list[Item]:
         """Set values, a new *due* among them, in the rows that are due the longest, each for one
-        caller only; return their numbers in order.
+        caller only; return their objects in order.
         """
-        c, claimed = table.c, []
+        c, update = TABLES[kind].c, sa.update(TABLES[kind]).values(values)
         due = sa.select(c.id, c.due).where(*where).order_by(c.due, c.id).limit(limit)
         with self.transaction() as connection:
-            for number, was_due in connection.execute(due).all():
-                update = sa.update(table).where(c.id == number, c.due == was_due)
-                if connection.execute(update.values(values)).rowcount:
-                    claimed.append(number)
-        return claimed
+            claimed = [
+                number
+                for number, was_due in connection.execute(due).all()
+                if connection.execute(update.where(c.id == number, c.due == was_due)).rowcount
+            ]
+        return [item for number in claimed for item in self.select(kind, c.id == number)]
 
     def execute(
         self, statement: sa.Executable, rows: Sequence[Mapping[str, Any]] | None = None

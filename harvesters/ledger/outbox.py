@@ -72,9 +72,7 @@ def claim_messages(
     """
     o = t.outbox.c
     more = {"due": lease, "attempts": o.attempts + 1}
-    claimed = ledger.claim(t.outbox, o.due <= now, limit=limit, **more)
-    items = ledger.select(QueuedMessage, o.id.in_(claimed))
-    return sorted(items, key=lambda item: claimed.index(item.id))
+    return ledger.claim(QueuedMessage, o.due <= now, limit=limit, **more)
 
 
 def settle_message(
@@ -225,9 +223,7 @@ def claim_subscriptions(
     """
     c = t.subscription.c
     is_new = sa.or_(c.position.is_(None), c.position < position)
-    claimed = ledger.claim(t.subscription, c.due <= now, is_new, limit=limit, due=lease)
-    items = ledger.select(Subscription, c.id.in_(claimed))
-    return sorted(items, key=lambda item: claimed.index(item.id))
+    return ledger.claim(Subscription, c.due <= now, is_new, limit=limit, due=lease)
 
 
 def settle_subscription(
