@@ -15,11 +15,10 @@ import json
 import logging
 import re
 import resource
-from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import copy
 from functools import cached_property, lru_cache, partial
-from itertools import count, islice
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -407,10 +406,9 @@ class ColumnEngine:
         ((_, plan),) = self.connection.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}").fetchall()
         return json.loads(plan)["operator"]
 
-    def matching(self, query_request: QueryRequest, merge: Store | None = None) -> QueryDataset:
+    def matching(self, query_request: QueryRequest) -> QueryDataset:
         """Return a dataset in memory with all quads that *query_request*, a valid query over named
-        graphs, can match; *merge* has the triples of all graphs. Raises MemoryError if the quads are
-        too many.
+        graphs, can match. Raises MemoryError if the quads are too many.
         """
         default, named = dataset_graphs(query_request)
         graphs = None
@@ -419,7 +417,7 @@ class ColumnEngine:
                 {term_id(str(graph)) for graph in part or ()} for part in (default, named)
             )
             graphs = merged, others
-        reading = MatchingQuads(self, graphs, merge)
+        reading = MatchingQuads(self, graphs)
         try:
             algebra = parse(query_request.text, query_request.base)
         except NotCompiled:
@@ -468,8 +466,6 @@ def _selected(algebra: CompValue, text: str, base: str | None) -> tuple[str, ...
 
 MAX_QUADS = 400_000  # that a query may read
 _TRIPLES_OF_A_NODE = 20  # about
-# Terms that are searched by following links, and links of a node that are followed each way.
-_MAX_NEAR = 500
 
 Numbers = Collection[int] | None  # of terms; None where they are not known
 # The numbers of all terms that a variable can have, by its name.
@@ -481,16 +477,12 @@ QueryGraphs = tuple[Collection[int], Collection[int]]
 
 
 class MatchingQuads:
-    """The quads in *engine* that a query can match, in the dataset *graphs*, all if None. The texts
-    of terms near a known graph are read from *merge*, which is faster.
-    """
+    """The quads in *engine* that a query can match, in the dataset *graphs*, all if None."""
 
-    def __init__(
-        self, engine: ColumnEngine, graphs: QueryGraphs | None, merge: Store | None = None
-    ) -> None:
-        self._engine, self._merge = engine, merge
+    def __init__(self, engine: ColumnEngine, graphs: QueryGraphs | None) -> None:
+        self._engine = engine
         self._graphs: tuple[Numbers, Numbers] = graphs or (None, None)
-        self._texts: dict[int, str] = {DEFAULT_GRAPH: ""}  # of constants, and of what is near them
+        self._texts: dict[int, str] = {DEFAULT_GRAPH: ""}  # of constants
         self._quads: set[tuple[int, ...]] = set()
         self._names: set[int] = set()  # of graphs that match although none of their quads must
         self._fresh = count()
@@ -521,7 +513,6 @@ class MatchingQuads:
     def store(self) -> Store:
         """Return the quads in a store in memory, always in the same order."""
         numbers = {number for quad in self._quads for number in quad} | self._names
-        self._read_near_texts(numbers)
         texts = {**self._engine.texts_of(numbers - self._texts.keys()), **self._texts}
         lines = [
             f"{texts[s]} {texts[p]} {texts[o]} {texts[g]} .\n" for g, s, p, o in sorted(self._quads)
@@ -531,27 +522,6 @@ class MatchingQuads:
         for name in sorted(self._names):
             store.add_graph(NamedNode(texts[name][1:-1]))
         return store
-
-    def _read_near_texts(self, numbers: set[int]) -> None:
-        """Read the texts of *numbers* that links in the merge lead to, from the constants on: a record
-        leads to its thing, this to its parts, and what classifies the thing leads to it.
-        """
-        if self._merge is None or len(numbers) > _MAX_NEAR:
-            return
-        subjects = {s for _, s, _, _ in self._quads}
-        constants = [text for text in self._texts.values() if text[:1] == "<"]
-        nodes = deque((NamedNode(text[1:-1]), 0) for text in constants)
-        while nodes and not numbers <= self._texts.keys():
-            node, distance = nodes.popleft()
-            links = [*islice(self._merge.quads_for_pattern(node, None, None), _MAX_NEAR)]
-            if distance < 2:
-                links += islice(self._merge.quads_for_pattern(None, None, node), _MAX_NEAR)
-            for term in (term for link in links for term in link.triple):
-                number = term_id(text := str(term))
-                if number in numbers and number not in self._texts:
-                    self._texts[number] = text
-                    if number in subjects and isinstance(term, NamedNode):
-                        nodes.append((term, distance + 1))
 
     def _pattern(self, node: CompValue, graph: Graph, known: Values) -> Values:
         """Read what *node* can match in *graph*, where the variables of a solution that counts have

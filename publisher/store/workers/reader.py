@@ -249,7 +249,7 @@ class OpenSnapshot:
             if compiled is not None:
                 return compiled, COLUMNS
         try:
-            return evaluate(request, *self.columns.matching(request, self.store)), STORE
+            return evaluate(request, *self.columns.matching(request)), STORE
         except MemoryError:
             if is_plain and (result := self.columns.answer(request, 0, notes)) is not None:
                 return result, COLUMNS
