@@ -244,11 +244,13 @@ class MappedRecord:
 
         def distance(name: str) -> int:
             texts = list(filter(None, (" ".join(text.split()) for text in self.fields[name])))
-            if not {term, word}.isdisjoint(texts):
-                return 0
-            if word and any(word in text for text in texts):
-                return 1
-            return 2 if any(text in term or text in word for text in texts) else 3
+            relations = (
+                not {term, word}.isdisjoint(texts),
+                bool(word) and any(word in text for text in texts),
+                any(text in term or text in word for text in texts),
+                True,
+            )
+            return relations.index(True)
 
         noted = {
             name: self._reads.members.get(name.rstrip("[]"), set[str]()) for name in self.fields
@@ -328,7 +330,7 @@ def _uses(mapped: Sequence[tuple[str, MappedRecord]]) -> Iterator[FieldUse]:
 
 
 MAX_FINDINGS = 1000  # findings that are listed; all are counted
-_NOTE = re.compile(r"^<([^>]+#result-\d+)> <([^>]+)> (.+)$")
+_NOTE = re.compile(r"^<([^>\n]+#result-\d+)> <([^>\n]+)> (.+)$", re.MULTILINE)
 _TITLE = re.compile(r'^<[^>]+> <http://purl\.org/dc/terms/title> "([^"]*)"', re.MULTILINE)
 _LEVELS = {
     Severity.VIOLATION: Level.ERROR,
@@ -488,10 +490,8 @@ def described_rules(description: str, base: str) -> Iterator[tuple[Rule, str]]:
     IRIs of their properties.
     """
     results: dict[str, dict[str, str]] = {}
-    for line in description.split("\n"):
-        if match := _NOTE.match(line):
-            node, name, value = match.groups()
-            results.setdefault(node, {})[name] = value.strip("<>")
+    for node, name, value in _NOTE.findall(description):
+        results.setdefault(node, {})[name] = value.strip("<>")
     known = rules(base)
     for about in results.values():
         if rule := known.get(about.get(f"{SH}sourceShape", "")):

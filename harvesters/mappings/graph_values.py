@@ -85,10 +85,9 @@ class GraphNode(NamedTuple):
         label.
         """
         terms = self._label_terms() if self.about else (self.term,)
-        texts = [normalize_inline(term.value) for term in terms if isinstance(term, Literal)]
-        text = next(iter(texts), "")
-        if not text and isinstance(self.term, NamedNode):
-            text = self.term.value
+        texts = (normalize_inline(term.value) for term in terms if isinstance(term, Literal))
+        own = self.term.value if isinstance(self.term, NamedNode) else ""
+        text = next(texts, "") or own
         return "" if is_blank_name(text) else text
 
 

@@ -255,12 +255,6 @@ def iri_or_text(quads: Iterable[Quad]) -> Iterator[Quad]:
     often write texts there.
     """
     for quad in quads:
-        value = quad.object
-        if (
-            isinstance(value, NamedNode)
-            and value.value.startswith("http")
-            and not is_web(value.value)
-        ):
-            yield Quad(quad.subject, quad.predicate, Literal(value.value))
-        else:
-            yield quad
+        iri = quad.object.value if isinstance(quad.object, NamedNode) else ""
+        is_text = iri.startswith("http") and not is_web(iri)
+        yield Quad(quad.subject, quad.predicate, Literal(iri)) if is_text else quad
