@@ -67,20 +67,19 @@ def freshness(inputs: FreshnessInputs, now: datetime) -> Freshness:
     >>> freshness(FreshnessInputs(), datetime(2026, 3, 1)).value
     'late'
     """
-    if inputs.retired:
-        return Freshness.RETIRED
-    if inputs.is_held:
-        return Freshness.FROZEN
-    if inputs.failures >= FAILING:
-        return Freshness.FAILING
-    is_before = inputs.late_from is None or now < inputs.late_from
-    if inputs.success is None and inputs.late_from is not None and is_before:
-        return Freshness.NEW
-    if inputs.success is None or not is_before:
-        return Freshness.LATE
-    if inputs.frozen_from is not None and now >= inputs.frozen_from:
-        return Freshness.FROZEN
-    return Freshness.LIVE
+    is_late = inputs.late_from is not None and now >= inputs.late_from
+    is_new = inputs.success is None and inputs.late_from is not None and not is_late
+    is_frozen = inputs.frozen_from is not None and now >= inputs.frozen_from
+    rows = (
+        (inputs.retired, Freshness.RETIRED),
+        (inputs.is_held, Freshness.FROZEN),
+        (inputs.failures >= FAILING, Freshness.FAILING),
+        (is_new, Freshness.NEW),
+        (inputs.success is None or is_late, Freshness.LATE),
+        (is_frozen, Freshness.FROZEN),
+        (True, Freshness.LIVE),
+    )
+    return next(state for is_met, state in rows if is_met)
 
 
 def next_change(inputs: FreshnessInputs, now: datetime) -> datetime | None:

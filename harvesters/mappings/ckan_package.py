@@ -293,16 +293,16 @@ def _contacts(fields: Fields, parties: Iterable[Party]) -> Iterator[Contact]:
         for name in _CONTACT_LISTS
         for item in _objects(fields.get(name))
     ]
-    contacts = dict[Text, Contact]()
-    for row in rows:
-        name, email, page = map(normalize_inline, row)
-        if (called := known.get(name.casefold())) is not None:
-            before = contacts.get(called, Contact((called,)))
-            address = before.email or parse_email(email)
-            contacts[called] = Contact(
-                (called,), address, before.page or (page if is_web(page) else None)
-            )
-    yield from (contact for contact in contacts.values() if contact.email or contact.page)
+    stated = [
+        (known[name.casefold()], parse_email(email), page if is_web(page) else None)
+        for name, email, page in (map(normalize_inline, row) for row in rows)
+        if name.casefold() in known
+    ]
+    for called in dict.fromkeys(name for name, _, _ in stated):
+        email = next((email for name, email, _ in stated if name == called and email), None)
+        page = next((page for name, _, page in stated if name == called and page), None)
+        if email or page:
+            yield Contact((called,), email, page)
 
 
 MAPPING = Schema(
