@@ -139,14 +139,14 @@ def _goals(text: str, language: str) -> Iterator[Mention]:
         is_goal = ends and not _UNIT.match(text, number.end())
         return (_concept(prefix, number, text), number.end()) if is_goal else (None, 0)
 
-    return _lists(text, _PREFIX, _NUMBER, _AND, confidence, name)
+    return _lists(text, _PREFIX.finditer(text), _NUMBER.match, _AND.match, confidence, name)
 
 
 def _lists(
     text: str,
-    prefixes: re.Pattern[str],
-    numbers: re.Pattern[str],
-    separators: re.Pattern[str],
+    prefixes: Iterable[re.Match[str]],
+    match_number: Callable[[str, int], re.Match[str] | None],
+    match_separator: Callable[[str, int], re.Match[str] | None],
     confidence: Callable[[re.Match[str]], float | None],
     name: Callable[[re.Match[str], re.Match[str], bool], tuple[str | None, int]],
 ) -> Iterator[Mention]:
@@ -154,16 +154,16 @@ def _lists(
     a number, and where the number ends, 0 if it is none.
     """
     read = 0  # Lists are read up to this position.
-    for prefix in prefixes.finditer(text):
+    for prefix in prefixes:
         is_new = prefix.start() >= read and not _denied(text, prefix.start())
         sure = confidence(prefix) if is_new else None
         position = prefix.end() if sure is not None else None
-        while position is not None and (number := numbers.match(text, position)):
+        while position is not None and (number := match_number(text, position)):
             concept, end = name(prefix, number, position == prefix.end())
             if sure is not None and concept:
                 yield Mention(concept, _words(prefix[0] + text[number.start() : end]), sure)
             read = end or read
-            separator = separators.match(text, end) if end else None
+            separator = match_separator(text, end) if end else None
             position = separator.end() if separator else None
 
 
@@ -229,7 +229,8 @@ def _lines(text: str) -> Iterator[Mention]:
         application = action_line(f"C7: {named['name']}") if named else None
         return (application, named.end()) if named and application else (code, end)
 
-    return _lists(text, _LINE_PREFIX, _LINE, _LINE_AND, lambda _: SURE, name)
+    prefixes = _LINE_PREFIX.finditer(text)
+    return _lists(text, prefixes, _LINE.match, _LINE_AND.match, lambda _: SURE, name)
 
 
 def _words(text: str) -> str:
