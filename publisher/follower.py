@@ -14,8 +14,8 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from threading import Event, Thread
 from typing import NoReturn
@@ -24,18 +24,13 @@ import structlog
 
 from journal.errors import JournalError
 from journal.journal import Journal
-from journal.outage import Outage
-from publisher.errors import PublisherError
 from publisher.logs import configure_logging
 from publisher.store.changes import JournalReader
-from publisher.store.external.client import from_environment
-from publisher.store.external.follow import RemoteStore, open_external_runner
 from publisher.store.follow import EmbeddedStore, Runner, discard, open_runner
 from publisher.store.process import NICE, raise_nice
 from publisher.store.verification import discard_damaged
 
 PAUSE = 0.25  # seconds between two checks of the journal
-EXTERNAL_PAUSE = 0.5  # the same for an external store, which each check asks for its position
 RETRY = 5.0  # seconds before a failed step is tried again
 JOURNAL_RETRY = 10.0  # the same for a journal entry that cannot be read
 _CORRUPTION = "Corruption"  # a word in RocksDB's messages about damaged files
@@ -125,46 +120,6 @@ def _end_if_restart_helps(error: Exception, store: Path, reports: Reports) -> No
         os._exit(1)  # threads of the engine may hang on the same fault
 
 
-def follow_external(
-    open_store: Callable[[], Runner[RemoteStore]], store: Path, reports: Reports, check: Event
-) -> NoReturn:
-    """Keep the external store up to date with the journal; after any failure, and when *check* is set,
-    it is opened again.
-
-    Damaged files of the indexes beside it, in the folder *store*, are deleted then, and rebuilt.
-    """
-    outage = Outage("SPARQL store cannot be updated; retrying", "SPARQL store is updated again")
-    while True:
-        check.clear()
-        try:
-            _discard_damaged(store, reports)
-            with closing(open_store()) as runner:
-                _step_until_checked(runner, check, reports, outage)
-        # A response that breaks off raises SyntaxError or ValueError.
-        except (JournalError, PublisherError, OSError, SyntaxError, ValueError) as error:
-            outage.failed(str(error))
-            reports.reason(f"the store cannot follow the journal: {error}")
-            time.sleep(RETRY)
-
-
-def _step_until_checked(
-    runner: Runner[RemoteStore],
-    check: Event,
-    reports: Reports,
-    outage: Outage,
-) -> None:
-    """Apply journal entries until *check* is set. Raises what ends the work of *runner*."""
-    if outage.failures:
-        runner.store.leased.read()  # raises if the store still fails
-        reports.reason("the store answers again; the journal is being loaded into it")
-    while not check.wait(EXTERNAL_PAUSE):
-        runner.step()
-        if outage.failures:
-            outage.over()
-        reports.reason("")
-        reports.progress(runner.progress())
-
-
 def read_input(check: Event) -> NoReturn:
     """Set *check* at each byte of the standard input; end this process when it is closed, as it is
     when its parent ends.
@@ -188,9 +143,10 @@ def main() -> None:
     reader = JournalReader(Journal(journal), graph.removesuffix("status"))
     reports = Reports()
     parts = (reader, store, status, graph)
-    if "--external" in sys.argv:
-        remote = partial(open_external_runner, from_environment(), *parts, report=reports.reason)
-        follow_external(remote, store, reports, check)
+    if "--external" in sys.argv:  # only then its HTTP clients are loaded
+        external = import_module("publisher.store.external.follow")
+        discard_files = partial(_discard_damaged, store, reports)
+        external.follow_journal(*parts, reports.reason, reports.progress, discard_files, check)
     follow_embedded(partial(open_runner, *parts, report=reports.reason), store, reports, check)
 
 

@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
@@ -278,18 +277,9 @@ def _numbers(folder: Path) -> list[int]:
 def _read(folder: Path, number: int) -> Snapshot:
     path = folder / f"{number:09d}"
     try:
-        state = (path / "about.json").stat()
-        return _described(path, state.st_ino, state.st_size, state.st_mtime_ns)
+        content = (path / "about.json").read_bytes()
+        return replace(_SNAPSHOT.validate_json(content, strict=True), path=str(path))
     except (OSError, ValueError) as error:
         raise DamagedFiles(
             f"store/{folder.name}/{path.name}/about.json cannot be read: {error}"
         ) from error
-
-
-@lru_cache(64)
-def _described(path: Path, *_identity: int) -> Snapshot:
-    """Return the snapshot that the file in *path* describes. The file is read again only if its
-    identity (inode, size, time) differs: server and follower ask several times a second.
-    """
-    content = (path / "about.json").read_bytes()
-    return replace(_SNAPSHOT.validate_json(content, strict=True), path=str(path))

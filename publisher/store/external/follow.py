@@ -18,6 +18,8 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from http.client import HTTPException
 from pathlib import Path
+from threading import Event
+from typing import NoReturn
 
 import httpx
 import structlog
@@ -30,8 +32,10 @@ from SPARQLWrapper.SPARQLExceptions import (
 )
 
 from journal.entry import Entry
+from journal.errors import JournalError
 from journal.journal import Journal
-from publisher.errors import NotReady, StoreFailure
+from journal.outage import Outage
+from publisher.errors import NotReady, PublisherError, StoreFailure
 from publisher.store.changes import JournalReader, StatusFile, in_batches, rows_of
 from publisher.store.columns.database import ColumnUpdater, StatusGraph
 from publisher.store.external.client import (
@@ -41,6 +45,7 @@ from publisher.store.external.client import (
     Client,
     State,
     StoreURLs,
+    from_environment,
     missing_data,
     without_password,
 )
@@ -56,6 +61,10 @@ from publisher.store.snapshots import Snapshot, create_snapshot, newest_snapshot
 from publisher.store.verification import Difference
 from vocab.iris import Iris
 
+PAUSE = (
+    0.5  # seconds between two checks of the journal, each of which asks for the store's position
+)
+RETRY = 5.0  # seconds before the store is opened again after a failure
 # Seconds until every publisher reports that an entry is being applied: they check every 0.2 s.
 GRACE = 0.6
 BULK, BULK_BYTES = 50_000, 16 << 20  # rows of an entry that are loaded at once, and their bytes
@@ -199,6 +208,44 @@ def open_external_runner(
     return Runner(
         store, SlicedProjection(columns), SearchUpdater(folder / "text", reader, columns.statements)
     )
+
+
+def follow_journal(
+    reader: JournalReader,
+    folder: Path,
+    status: Path,
+    status_graph: str,
+    report: Callable[[str], None],
+    report_progress: Callable[[Mapping[str, Mapping[str, object]]], None],
+    discard_damaged: Callable[[], object],
+    check: Event,
+) -> NoReturn:
+    """Keep the store that the environment names up to date with the journal; after any failure, and
+    when *check* is set, it is opened again.
+
+    Damaged files of the indexes beside it are deleted then, and rebuilt. *report* receives why the
+    store does not follow the journal, "" if it does.
+    """
+    outage = Outage("SPARQL store cannot be updated; retrying", "SPARQL store is updated again")
+    parts = from_environment(), reader, folder, status, status_graph
+    while True:
+        check.clear()
+        try:
+            discard_damaged()
+            with closing(open_external_runner(*parts, report=report)) as runner:
+                if outage.failures:
+                    runner.store.leased.read()  # raises if the store still fails
+                    report("the store answers again; the journal is being loaded into it")
+                while not check.wait(PAUSE):
+                    runner.step()
+                    outage.over()
+                    report("")
+                    report_progress(runner.progress())
+        # A response that breaks off raises SyntaxError or ValueError.
+        except (JournalError, PublisherError, OSError, SyntaxError, ValueError) as error:
+            outage.failed(str(error))
+            report(f"the store cannot follow the journal: {error}")
+            time.sleep(RETRY)
 
 
 class ExternalStore:
