@@ -7,9 +7,12 @@ of the request, by the catalogues of ``languages``.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any, Self, TypeAlias
 
 Value: TypeAlias = "str | int | Reason"
@@ -94,8 +97,16 @@ TEXTS: Mapping[str, str] = {
     "restores": "restores what was published before %(run)s",
 }
 
+_RETIRED = Path(__file__).parent / "retired_reasons.json"
 READ_UP_TO = "read_up_to"  # code of the reason of a run whose source failed after good pages
 REVIEW = "review"  # code of the reason that names the command to review a plan
+
+
+@cache
+def _retired_texts() -> Mapping[str, str]:
+    """Return the texts of reasons that ledgers of the first version stored by their codes."""
+    texts: dict[str, str] = json.loads(_RETIRED.read_text(encoding="utf-8"))
+    return texts
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -130,7 +141,9 @@ class Reason:
             name: cls.from_json(value) if isinstance(value, Mapping) else value
             for name, value in row["values"].items()
         }
-        return cls(row["code"], **values)
+        code = row["code"]
+        is_known = code in TEXTS or not code.isidentifier()
+        return cls(code if is_known else _retired_texts().get(code, code), **values)
 
     def map_texts(self, change: Callable[[str], str]) -> Reason:
         """Return the reason with *change* applied to each value that is a text."""
