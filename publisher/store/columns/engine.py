@@ -99,7 +99,7 @@ MARK = "\U000e0000"
 _SCHEME = "urn:x-stocktake:"
 _NUMBER = "7700770077"
 _PLACEHOLDER = re.compile(rf"(?:{_SCHEME})?{MARK}([0-9]+)$")
-_NUMBER_PLACEHOLDER = re.compile(rf"{_NUMBER}([0-9]+)(?:\.5)?$")
+_NUMBER_PLACEHOLDER = re.compile(rf"(?<![0-9]){_NUMBER}([0-9]+)(?:\.5)?$")
 
 
 def _load_grammar() -> ParserElement:
@@ -177,8 +177,8 @@ def parse(text: str, base: str | None = None) -> CompValue:
     """Parse *text*, whose relative IRIs are resolved by *base*. Raises NotCompiled."""
     if "\\" in text and any("\\" in item.text for item in tokenize(text) if item.kind != "string"):
         raise NotCompiled("an escape in a name, which the two parsers may read differently")
-    if MARK in text:
-        raise NotCompiled("a character that stands for constants")
+    if MARK in text or _NUMBER in text:
+        raise NotCompiled("characters that stand for constants")
     shape = shape_of(text)
     parsed = _parsed(shape.text, base)
     if isinstance(parsed, str):
