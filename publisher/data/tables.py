@@ -333,8 +333,15 @@ class FacetIndex:
         return self._cached(
             ("keyed", filters, key, upward, since, after, limit),
             lambda: self._rows(
-                f"""WITH chosen AS MATERIALIZED (SELECT iri, {KEYS[key]} AS key FROM things WHERE $things)
-                SELECT iri, key FROM chosen WHERE key IS NOT NULL {_after("key", upward)}""",
+                f"""WITH chosen AS MATERIALIZED (SELECT thing, {KEYS[key]} AS key FROM things WHERE $things),
+                following AS (
+                    SELECT key FROM chosen WHERE key {">" if upward else "<"} $since
+                    ORDER BY key {"ASC" if upward else "DESC"} LIMIT $limit),
+                -- Only the things of the keys of the answer need their long IRIs.
+                wide AS MATERIALIZED (
+                    SELECT thing, key FROM chosen WHERE key = $since OR key BETWEEN
+                        (SELECT min(key) FROM following) AND (SELECT max(key) FROM following))
+                SELECT iri, key FROM wide JOIN things USING (thing) WHERE true {_after("key", upward)}""",
                 filters,
                 since=since,
                 after=after,
@@ -419,7 +426,8 @@ class FacetIndex:
         """Return the IRIs of an organization in all registries: the members of its cluster."""
         rows = self.query(
             """SELECT iri FROM groups JOIN things USING (thing) WHERE cluster IN (
-                SELECT cluster FROM groups JOIN things USING (thing) WHERE iri = $iri)""",
+                SELECT cluster FROM groups JOIN things USING (thing) WHERE iri = $iri AND kind = 5)
+            AND kind = 5""",
             iri=organization,
         )
         return tuple(iri for (iri,) in rows) or (organization,)
