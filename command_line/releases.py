@@ -68,9 +68,7 @@ def release(
 
 
 def _make_release(settings: Settings, keep: int, json: bool) -> Release:
-    """Make a release with its report, and with its queryable store if that can be copied from the
-    current snapshot; delete the files of old releases.
-    """
+    """Make a release with its queryable store and its report, and delete the files of old releases."""
     now, folder, iris = datetime.now(UTC), settings.data / "releases", Iris(settings.base)
     copies.download(settings.data)
     result = build_release(
@@ -81,8 +79,7 @@ def _make_release(settings: Settings, keep: int, json: bool) -> Release:
         demo=settings.demo,
     )
     copies.upload(settings.data, result.number)
-    if release_stores.current_snapshot(settings.data, result):  # which it shares files with
-        release_stores.create_store(settings.data, result, iris)
+    release_stores.create_store(settings.data, result, iris)
     gone = apply_retention(folder, keep, now)
     release_stores.remove_stores(
         settings.data,

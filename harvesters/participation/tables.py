@@ -314,9 +314,9 @@ def template_xlsx(base: str, language: str) -> bytes:
                     "source": f"={_SHEETS[2]}!${letter}$2:${letter}${len(values) + 1}",
                     "show_error": not is_list,  # a list may have other texts too
                     "ignore_blank": True,
-                    "input_title": label[:32],
-                    "input_message": hint[:_MAX_SHOWN],
                 }
+                if hint:
+                    rule |= {"input_title": label[:32], "input_message": hint[:_MAX_SHOWN]}
                 table.data_validation(1, number, MAX_ROWS, number, rule)
                 listed += 2
         lists.set_column(0, listed, _WIDTH)

@@ -227,12 +227,24 @@ def _create_store(data: Path, release: Release, iris: Iris, part: Path) -> None:
     (new / COLUMNS).mkdir(parents=True)
     if snapshot:
         Store.read_only(f"{snapshot.path}/store").backup(str(new / "store"))
+        for file in Path(snapshot.path, COLUMNS).glob(f"{FILE}*"):
+            shutil.copyfile(file, part / file.name)
     store = Store(str(new / "store"))
-    with closing(_open_columns(data, release, iris, part)) as columns:
+    with closing(ColumnDatabase(part / FILE, iris)) as columns:
         if snapshot:
+            columns.replace_status(())
             replace_graph(store, NamedNode(iris.status), (), columns.stated)
         else:
             load(store, (line[: line.rindex(b" <")] + b" .\n" for line in _lines(data, release)))
+            columns.begin()
+            deque(columns.apply(b"A " + line for line in _lines(data, release)), 0)
+            columns.commit(release.position, release.entry)
+        if fault := columns.checkpoint()[2]:
+            log.error(
+                "columns cannot hold the release; its store answers",
+                release=release.number,
+                error=fault,
+            )
         columns.copy(new / COLUMNS / FILE)
     store.flush()
     (new / _ABOUT).write_text(json.dumps(_about(release)))
@@ -246,38 +258,11 @@ def current_snapshot(data: Path, release: Release) -> Snapshot | None:
     return newest if newest and (newest.position, newest.entry, newest.columns) == state else None
 
 
-def _open_columns(data: Path, release: Release, iris: Iris, work: Path) -> ColumnDatabase:
-    """Open the columns of a release in the folder *work*."""
-    snapshot = current_snapshot(data, release)
-    for file in Path(snapshot.path, COLUMNS).glob(f"{FILE}*") if snapshot else ():
-        shutil.copyfile(file, work / file.name)
-    database = ColumnDatabase(work / FILE, iris)
-    if snapshot:
-        database.replace_status(())
-    else:
-        database.begin()
-        deque(database.apply(b"A " + line for line in _lines(data, release)), 0)
-        database.commit(release.position, release.entry)
-    if fault := database.checkpoint()[2]:
-        log.error(
-            "columns cannot hold the release; its store answers",
-            release=release.number,
-            error=fault,
-        )
-    return database
-
-
-@contextmanager
-def open_release_tables(data: Path, release: Release, iris: Iris) -> Iterator[Path]:
-    """Open the file of a release's columns and tables; without its store it is created for the
-    duration of the context.
-    """
-    with _part(data, release) as part:
-        if find_store(data, release) is None:
-            _open_columns(data, release, iris, part).close()
-            yield part / FILE
-        else:
-            yield store_folder(data, release.number) / COLUMNS / FILE
+def open_release_tables(data: Path, release: Release, iris: Iris) -> Path:
+    """Return the file of a release's columns and tables; its store is built first if it is missing."""
+    if find_store(data, release) is None:
+        create_store(data, release, iris)
+    return store_folder(data, release.number) / COLUMNS / FILE
 
 
 @contextmanager

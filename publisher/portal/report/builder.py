@@ -131,15 +131,13 @@ def open_figures(
 ) -> Iterator[Figures]:
     """Open the figures of a release for the duration of the context; missing tables are built."""
     try:
-        with (
-            open_release_tables(data, release, names.iris) as file,
-            closing(FacetIndex(file)) as tables,
-        ):
-            yield Figures(tables, names, filters)
+        file = open_release_tables(data, release, names.iris)
     except (duckdb.Error, OSError) as error:
         raise ReportError(
             f"the tables of release {release.number} could not be made: {error}; is there room below {data}?"
         ) from error
+    with closing(FacetIndex(file)) as tables:
+        yield Figures(tables, names, filters)
 
 
 def _last_changes(data: Path, release: Release) -> dict[str, str]:
