@@ -26,7 +26,7 @@ from warcio.archiveiterator import ArchiveIterator
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
-from harvesters.errors import ArchiveError, RefusedError, require
+from harvesters.errors import ArchiveError, RefusedError
 from harvesters.page_model import SourcePosition
 from harvesters.reasons import Reason
 from journal.errors import JournalWriteError
@@ -416,27 +416,23 @@ class Replay:
         """
         # Archives of older versions have no digests of requests.
         responses = self._responses.get((url, request)) or self._responses.get((url, ""))
-        require(
-            responses or self.is_complete,
-            RefusedError(
+        if not responses and not self.is_complete:
+            raise RefusedError(
                 Reason(
                     "%(url)s: did not answer when the archive %(archive)s was written",
                     url=url,
                     archive=self.name,
                 )
-            ),
-        )
-        responses = require(
-            responses,
-            ArchiveError(
+            )
+        if not responses:
+            raise ArchiveError(
                 Reason(
                     "%(url)s is not in the archive %(archive)s; the source or a protocol may have "
                     "changed; `stocktake harvest --full` requests it again",
                     url=url,
                     archive=self.name,
                 )
-            ),
-        )
+            )
         while len(responses) > 1 and responses[0].status in RETRIED_STATUSES:
             responses.popleft()
         return responses.popleft() if len(responses) > 1 else responses[0]

@@ -44,7 +44,6 @@ from harvesters.errors import (
     UnexpectedStatusError,
     WebPageError,
     parser_errors,
-    require,
 )
 from harvesters.page_model import SourcePosition
 from harvesters.reasons import Reason
@@ -416,7 +415,8 @@ def parse_xml_bytes(content: bytes, url: str, subject: Reason) -> _Element:
     )
     with parser_errors(subject):
         root = etree.fromstring(content, parser, base_url=url)
-    require(not _has_doctype(root), doctype_error(url))
+    if _has_doctype(root):
+        raise doctype_error(url)
     return root
 
 
@@ -425,10 +425,8 @@ def refuse_doctype(reply: Reply, root: _Element | None = None) -> None:
     since a body in another charset shows none before.
     """
     is_declared = root is not None and _has_doctype(root)
-    require(
-        not is_declared and not _PROLOGUE.match(reply.content.removeprefix(codecs.BOM_UTF8)),
-        doctype_error(reply.url),
-    )
+    if is_declared or _PROLOGUE.match(reply.content.removeprefix(codecs.BOM_UTF8)):
+        raise doctype_error(reply.url)
 
 
 def _has_doctype(root: _Element) -> bool:
@@ -634,7 +632,8 @@ def decode_content(parts: Iterable[bytes], encoding: str) -> Iterator[bytes]:
     if name in _NO_ENCODING:
         yield from parts
         return
-    require(name in _GZIP, ValueError(f"encoded as {name[:40]!r}, which was not requested"))
+    if name not in _GZIP:
+        raise ValueError(f"encoded as {name[:40]!r}, which was not requested")
     with gzip.GzipFile(fileobj=io.BufferedReader(_Parts(parts))) as file:
         try:
             while chunk := file.read1(_OUTPUT_CHUNK):

@@ -24,7 +24,7 @@ from lxml import etree
 from lxml.etree import _Element
 from pyoxigraph import BlankNode, NamedNode, Quad, QuadParser, RdfFormat, Store, parse
 
-from harvesters.errors import ParseError, message, parser_errors, require
+from harvesters.errors import ParseError, message, parser_errors
 from harvesters.network.reply import doctype_error, parse_xml_bytes
 from harvesters.payloads.graph import (
     MEMBERS,
@@ -112,17 +112,12 @@ def _check_context(context: Mapping[str, Any]) -> None:
     """
     others = {term: _defined_by(context, term) for term in context}
     chained = [term for term, names in others.items() if any(map(others.get, names))]
-    require(
-        len(context) <= _MAX_TERMS, ValueError(f"its context has more than {_MAX_TERMS:,} terms")
-    )
-    require(
-        len(chained) <= _MAX_CHAIN,
-        ValueError(f"more than {_MAX_CHAIN} terms of its context are defined by each other"),
-    )
-    require(
-        not any(isinstance(term, dict) and "@context" in term for term in context.values()),
-        ValueError("a term of its context has a context of its own"),
-    )
+    if len(context) > _MAX_TERMS:
+        raise ValueError(f"its context has more than {_MAX_TERMS:,} terms")
+    if len(chained) > _MAX_CHAIN:
+        raise ValueError(f"more than {_MAX_CHAIN} terms of its context are defined by each other")
+    if any(isinstance(term, dict) and "@context" in term for term in context.values()):
+        raise ValueError("a term of its context has a context of its own")
 
 
 def _defined_by(context: Mapping[str, Any], term: str) -> set[str]:
@@ -371,7 +366,8 @@ def _subject(url: str) -> Reason:
 
 
 def _check_large(content: bytes, url: str) -> bytes:
-    require(not _DOCTYPE.search(content), doctype_error(url))
+    if _DOCTYPE.search(content):
+        raise doctype_error(url)
     file = io.BytesIO(content)
     with parser_errors(_subject(url)):
         for _, node in etree.iterparse(file, resolve_entities=False, no_network=True):
@@ -401,13 +397,11 @@ def repair_xml(content: bytes, url: str, broken: NodeErrors) -> bytes:
     """Return a document without text where RDF/XML allows none, and add the nodes that had it to
     *broken*. A node without a name gets one.
     """
-    require(
-        len(content) <= LARGE,
-        ParseError(
+    if len(content) > LARGE:
+        raise ParseError(
             "%(url)s: its RDF/XML has text between its elements, and is too large to be repaired",
             url=url,
-        ),
-    )
+        )
     root = _parse_xml(content, url)
     for element in _STRAY(root):
         texts = [element.text, *(child.tail for child in element)]

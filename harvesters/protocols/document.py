@@ -17,14 +17,7 @@ from lxml import etree
 from lxml.etree import _Element
 from pydantic import Field
 
-from harvesters.errors import (
-    ForbiddenError,
-    HarvestError,
-    NotFoundError,
-    ParseError,
-    parser_errors,
-    require,
-)
+from harvesters.errors import ForbiddenError, HarvestError, NotFoundError, ParseError, parser_errors
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply, dump_json, load_json, parse_xml
 from harvesters.options import Options, one_of
@@ -345,14 +338,9 @@ def _parse_file(source: Source, fetch: Fetch, document: ListedDocument, reply: R
             with parser_errors(f"{reply.url}: its content is not base64"):
                 content = base64.b64decode(text)
             row = load_json(replace(reply, content=content))
-    require(
-        isinstance(row, dict),
-        ParseError(
-            "%(url)s: expected a JSON object, not a %(kind)s",
-            url=reply.url,
-            kind=type(row).__name__,
-        ),
-    )
+    if not isinstance(row, dict):
+        text = "%(url)s: expected a JSON object, not a %(kind)s"
+        raise ParseError(text, url=reply.url, kind=type(row).__name__)
     return (row_record(key, row, document.modified),)
 
 
@@ -360,7 +348,8 @@ def _parse_rdf_file(source: Source, fetch: Fetch, key: str | None, reply: Reply)
     reader, broken = RdfReader(source, fetch), NodeErrors()
     with parse_rdf(reply, builtin_context, broken=broken) as store:
         items = reader.parse_records(store, reader.find_records(store, reply.url), broken)
-    require(items, ParseError("%(url)s: has no record of a known class", url=reply.url))
+    if not items:
+        raise ParseError("%(url)s: has no record of a known class", url=reply.url)
     if key is not None and len(items) == 1:
         return (replace(items[0], key=key),)
     return tuple(items)

@@ -18,7 +18,7 @@ from urllib.parse import quote, unquote, urldefrag
 from lxml import html
 from pydantic import Field
 
-from harvesters.errors import ParseError, parser_errors, require
+from harvesters.errors import ParseError, parser_errors
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply, is_html, load_json
 from harvesters.options import Regex
@@ -94,16 +94,14 @@ def _list_files(
             key = None if is_rdf else unquote(str(PurePosixPath(entry.path).with_suffix("")))
             stamp = f"{entry.modified:%Y-%m-%d}" if entry.modified else None
             yield ListedDocument(entry.address, key, stamp, has_own_keys=is_rdf)
-    require(
-        matching or last,
-        ParseError(
+    if not matching and not last:
+        raise ParseError(
             "%(source)s: %(url)s lists %(count)s files, and none of them matches; set the options "
             "'format' and 'only'",
             source=source.name,
             url=source.url,
             count=total,
-        ),
-    )
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,27 +119,23 @@ def _walk_folder(
     source: Source, fetch: Fetch, address: str, last: str, root: str = "", depth: int = 0
 ) -> Iterator[_Entry | Reason]:
     """Yield all files of a folder and its subfolders, without subfolders before the file *last*."""
-    require(
-        depth <= _MAX_DEPTH,
-        ParseError(
+    if depth > _MAX_DEPTH:
+        raise ParseError(
             "%(source)s: %(url)s is more than %(limit)s folders deep; subfolders do not end",
             source=source.name,
             url=address,
             limit=_MAX_DEPTH,
-        ),
-    )
+        )
     reply = fetch.get(address, accept=_ACCEPT)
     root = root or _folder_url(reply.url)
     options = FilesOptions.of(source)
     entries, reason = _parse_listing(reply, root, options.raw)
-    require(
-        entries or depth != 0,
-        ParseError(
+    if not entries and depth == 0:
+        raise ParseError(
             "%(source)s: %(url)s lists no files and no subfolders; set url to a directory listing",
             source=source.name,
             url=reply.url,
-        ),
-    )
+        )
     if reason:
         yield reason
     for entry in sorted(entries, key=lambda entry: entry.address):
@@ -160,12 +154,10 @@ def _parse_listing(reply: Reply, root: str, raw: str) -> tuple[list[_Entry], Rea
     start = reply.content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
     if not is_html(reply.content) and start in (b"{", b"["):
         return _parse_tree(reply, raw)
-    require(
-        is_html(reply.content) or re.search(rb"<a\s", reply.content[:65536], re.IGNORECASE),
-        ParseError(
+    if not is_html(reply.content) and not re.search(rb"<a\s", reply.content[:65536], re.IGNORECASE):
+        raise ParseError(
             "%(url)s: not a directory listing of a known web server or code host", url=reply.url
-        ),
-    )
+        )
     folder, entries = _folder_url(reply.url), dict[str, _Entry]()
     with parser_errors(f"{reply.url}: the page cannot be parsed"):
         tree = html.fromstring(reply.content)
@@ -209,25 +201,24 @@ def _parse_tree(reply: Reply, raw: str) -> tuple[list[_Entry], Reason | None]:
     content.
     """
     document = load_json(reply)
-    rows: Any = document.get("tree") if isinstance(document, dict) else document
-    require(
-        isinstance(rows, list)
-        and all(isinstance(row, dict) and isinstance(row.get("path"), str) for row in rows),
-        ParseError("%(url)s: not a list of a repository's files with their paths", url=reply.url),
-    )
+    rows = document.get("tree") if isinstance(document, dict) else document
+    if not isinstance(rows, list) or not all(
+        isinstance(row, dict) and isinstance(row.get("path"), str) for row in rows
+    ):
+        raise ParseError(
+            "%(url)s: not a list of a repository's files with their paths", url=reply.url
+        )
     files = {row["path"]: row for row in rows if row.get("type") in ("blob", "file", None)}
     entries = []
     for path, row in files.items():
         address = join_url(raw, quote(path)) if raw else row.get("download_url") or row.get("url")
-        require(
-            isinstance(address, str) and _SCHEME.match(address),
-            ParseError(
+        if not isinstance(address, str) or not _SCHEME.match(address):
+            raise ParseError(
                 "%(url)s: has no address for '%(path)s'; set the option 'raw' to the address of the "
                 "files",
                 url=reply.url,
                 path=path,
-            ),
-        )
+            )
         entries.append(_Entry(address, path))
     is_truncated = isinstance(document, dict) and document.get("truncated") is True
     return entries, Reason(

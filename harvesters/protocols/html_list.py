@@ -14,7 +14,7 @@ from lxml import etree, html
 from lxml.etree import _Element
 from pydantic import AfterValidator, Field, model_validator
 
-from harvesters.errors import ParseError, parser_errors, require
+from harvesters.errors import ParseError, parser_errors
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply, empty_reason
 from harvesters.options import Options, located
@@ -61,10 +61,10 @@ class HtmlOptions(Options):
 
     @model_validator(mode="after")
     def _check_key(self) -> Self:
-        require(
-            self.key or self.digest or self.details,
-            ValueError(Reason("records have no key; set the option 'key', 'digest' or 'details'")),
-        )
+        if not (self.key or self.digest or self.details):
+            raise ValueError(
+                Reason("records have no key; set the option 'key', 'digest' or 'details'")
+            )
         return self
 
 
@@ -117,22 +117,21 @@ class HtmlList(PagedProtocol[_Element]):
     def _read_list(self, reply: Reply) -> tuple[list[Any], str]:
         root = _parse_page(reply)
         (records,) = self.paths["records"]
-        entries: Any = records(root)
-        require(
-            isinstance(entries, list) and entries,
-            ParseError(
+        entries = records(root)
+        if not isinstance(entries, list) or not entries:
+            raise ParseError(
                 "%(source)s: %(url)s has no record at '%(xpath)s' (the option 'records')",
                 source=self.source.name,
                 url=reply.url,
                 xpath=self.options.records,
-            ),
-        )
+            )
         return entries, _link(root, self.paths["next"], reply) or ""
 
 
 def _parse_page(reply: Reply) -> _Element:
     """Parse a page without the elements that readers do not see."""
-    require(reply.content.strip(), ParseError(empty_reason(reply.url, "a web page")))
+    if not reply.content.strip():
+        raise ParseError(empty_reason(reply.url, "a web page"))
     declared = reply.headers.get("content-type", "").lower().replace('"', "")
     charset = "utf-8" if "charset=utf-8" in declared else None
     with parser_errors(Reason("%(url)s: the web page cannot be parsed", url=reply.url)):

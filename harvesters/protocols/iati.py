@@ -23,7 +23,7 @@ from lxml import etree
 from lxml.etree import _Element
 from pydantic import Field
 
-from harvesters.errors import HarvestError, ParseError, parser_errors, require
+from harvesters.errors import HarvestError, ParseError, parser_errors
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply, load_json, refuse_doctype, refuse_html
 from harvesters.options import Options, Texts, located
@@ -142,16 +142,14 @@ def parse_activities(source: Source, reply: Reply) -> Iterator[Item[_Element]]:
         # An index lists the files of organisations too.
         if root.tag == _ORGANISATIONS and not _is_single_file(source):
             return
-        require(
-            root.tag == "iati-activities",
-            ParseError(
+        if root.tag != "iati-activities":
+            raise ParseError(
                 "%(url)s: not an IATI activity file: it begins with <%(element)s>, not with "
                 "<%(expected)s>",
                 element=root.tag,
                 expected="iati-activities",
                 url=reply.url,
-            ),
-        )
+            )
         declaration = _DECLARATION.match(text)
         empty = etree.tostring(etree.Element(root.tag, dict(root.attrib), root.nsmap))
         head = (declaration[0] if declaration else b"") + empty.removesuffix(b"/>") + b">"
@@ -231,15 +229,9 @@ def _list_files(source: Source, fetch: Fetch, since: datetime | None) -> set[str
                 raise ParseError(item.cause)
             if isinstance(item, Record):
                 addresses.update(_file_urls(source, item.payload, options.secondary))
-        require(
-            not (why := page.incomplete_reason),
-            HarvestError(
-                "%(source)s: %(url)s: %(error)s; run again",
-                source=source.name,
-                url=source.url,
-                error=why or "",
-            ),
-        )
+        if why := page.incomplete_reason:
+            text = "%(source)s: %(url)s: %(error)s; run again"
+            raise HarvestError(text, source=source.name, url=source.url, error=why)
     return addresses
 
 
@@ -272,14 +264,12 @@ def _list_copies(source: Source, fetch: Fetch) -> set[str]:
     """
     reply = fetch.get(source.url, accept="application/json")
     copies, chosen = _find_copies(load_json(reply)), IatiOptions.of(source).publishers
-    require(
-        copies is not None,
-        ParseError(
+    if copies is None:
+        raise ParseError(
             "%(source)s: %(url)s is not an index of the bulk data service: datasets is missing",
             source=source.name,
             url=reply.url,
-        ),
-    )
+        )
     wanted = [copy for copy in copies if not chosen or copy["publisher"] in chosen]
     for copy in wanted:
         if not is_web(str(copy["url"])):

@@ -20,7 +20,7 @@ import icalendar
 import recurring_ical_events
 from pydantic import Field
 
-from harvesters.errors import ParseError, message, parser_errors, require
+from harvesters.errors import ParseError, message, parser_errors
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply, dump_json, refuse_html
 from harvesters.options import Options, must_be
@@ -81,7 +81,8 @@ def _is_date(item: Item[Row]) -> bool:
 def _parse_events(source: Source, until: datetime, reply: Reply) -> Iterator[Item[Row]]:
     content = refuse_html(reply, "a calendar")
     calendars = _parse_calendars(content, f"{reply.url}: the calendar cannot be parsed")
-    require(calendars, ParseError("%(url)s: no calendar: it has no BEGIN:VCALENDAR", url=reply.url))
+    if not calendars:
+        raise ParseError("%(url)s: no calendar: it has no BEGIN:VCALENDAR", url=reply.url)
     zone = IcalOptions.of(source).zone
     for calendar in calendars:
         series: dict[str, list[icalendar.Event]] = {}
@@ -258,10 +259,8 @@ def expand_series(
         first = max(min(_to_utc(event.start) for event in events), until - _MAX_HISTORY)
         expansion = recurring_ical_events.of(series, keep_recurrence_attributes=True)
         occurrences = expansion.between(first, max(first, until))
-        require(
-            (count := len(occurrences)) <= _MAX_DATES,
-            RecurrenceLimitError(f"it has {count} dates, more than {_MAX_DATES}"),
-        )
+        if (count := len(occurrences)) > _MAX_DATES:
+            raise RecurrenceLimitError(f"it has {count} dates, more than {_MAX_DATES}")
         return [(f"{uid}#{_recurrence_id(event)}", event) for event in occurrences]
 
 

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import httpx
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
-from harvesters.errors import HarvestError, ParseError, SourceDefinitionError, require
+from harvesters.errors import HarvestError, ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply, load_json
 from harvesters.options import Options, Positive, option_named
@@ -99,12 +99,17 @@ class JsonOptions(Options):
     def _check_paging(self) -> Self:
         ways = [name for name in ("page", "offset", "cursor", "files") if getattr(self, name)]
         if ways[1:]:
-            text = "options %(first)s and %(second)s both define paging; keep one"
-            raise ValueError(Reason(text, first=repr(ways[0]), second=repr(ways[1])))
-        require(
-            not self.cursor or self.next,
-            ValueError(Reason("option 'cursor' needs 'next', the JMESPath to the next cursor")),
-        )
+            raise ValueError(
+                Reason(
+                    "options %(first)s and %(second)s both define paging; keep one",
+                    first=repr(ways[0]),
+                    second=repr(ways[1]),
+                )
+            )
+        if self.cursor and not self.next:
+            raise ValueError(
+                Reason("option 'cursor' needs 'next', the JMESPath to the next cursor")
+            )
         return self
 
     @property
@@ -155,15 +160,9 @@ class JsonPages(PagedProtocol[Row]):
         """Yield the records of each file of an index, in the order of their addresses."""
         path, charset = self.options.files, self.options.charset
         listed = _compile(path)(index)
-        require(
-            isinstance(listed, list),
-            ParseError(
-                "%(source)s: %(url)s has no list at '%(path)s' (the option 'files')",
-                source=self.source.name,
-                url=reply.url,
-                path=path,
-            ),
-        )
+        if not isinstance(listed, list):
+            text = "%(source)s: %(url)s has no list at '%(path)s' (the option 'files')"
+            raise ParseError(text, source=self.source.name, url=reply.url, path=path)
         names = [entry if isinstance(entry, str) else _find_address(entry) for entry in listed]
         texts = {name for name in names if isinstance(name, str) and name}
         documents = []
@@ -218,15 +217,13 @@ class JsonPages(PagedProtocol[Row]):
         """
         path = self.options.total
         number = _text(self.find_total(document)) or ""
-        require(
-            not path or (number.isascii() and number.isdigit()),
-            ParseError(
+        if path and not (number.isascii() and number.isdigit()):
+            raise ParseError(
                 "%(source)s: %(url)s has no number at '%(path)s' (the option 'total')",
                 source=self.source.name,
                 url=reply.url,
                 path=path,
-            ),
-        )
+            )
         return natural(number)
 
     def find_rows(self, reply: Reply, document: Any) -> Sequence[tuple[str | None, Any]]:

@@ -17,7 +17,7 @@ import structlog
 from pydantic import Field
 from pyoxigraph import Literal, NamedNode, RdfFormat, Store
 
-from harvesters.errors import ParseError, require
+from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.page_model import DeletedRecord, InvalidRecord, Item, Pages, Payload
@@ -134,14 +134,12 @@ class StreamReader:
             seen.add(urldefrag(reply.url).url)
             links, members, views = self._parse_page(reply)
             if not self.pages and not links and not members:
-                require(
-                    views and views[0] not in seen,
-                    ParseError(
+                if not views or views[0] in seen:
+                    raise ParseError(
                         "%(source)s: %(url)s is not an event stream: it has no view, members or relations",
                         source=source.name,
                         url=reply.url,
-                    ),
-                )
+                    )
                 pending, self.incomplete_reason = views[:1], None
                 continue
             self.pages += 1

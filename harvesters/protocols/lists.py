@@ -27,7 +27,6 @@ from harvesters.errors import (
     TransferError,
     UnavailableError,
     UnexpectedStatusError,
-    require,
 )
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
@@ -82,15 +81,9 @@ class LoopDetector:
 
     def check_token(self, url: str, token: str | None) -> None:
         """Raise PaginationLoopError if *token* was seen before: following it would never end."""
-        require(
-            token is None or token not in self.tokens,
-            PaginationLoopError(
-                "%(source)s: %(url)s repeats '%(token)s'",
-                source=self.name,
-                url=url,
-                token=token or "",
-            ),
-        )
+        if token is not None and token in self.tokens:
+            text = "%(source)s: %(url)s repeats '%(token)s'"
+            raise PaginationLoopError(text, source=self.name, url=url, token=token)
         self.tokens.add(token or "")
 
     def check_page(self, url: str, items: Items, content: bytes) -> None:
@@ -99,14 +92,9 @@ class LoopDetector:
         """
         keys = "\x1f".join(sorted(item.key for item in items if item.key is not None))
         mark = blake2b(keys.encode("utf-8", "replace") or content, digest_size=16).digest()
-        require(
-            not items or mark not in self.pages,
-            RepeatedPageError(
-                "%(source)s: %(url)s repeats the records of an earlier page",
-                source=self.name,
-                url=url,
-            ),
-        )
+        if items and mark in self.pages:
+            text = "%(source)s: %(url)s repeats the records of an earlier page"
+            raise RepeatedPageError(text, source=self.name, url=url)
         self.pages.add(mark)
 
 
@@ -333,17 +321,15 @@ class PagedProtocol(ABC, Generic[P]):
         self.detector.check_token(url, batch.next or None)
         passed = count if batch.passed is None else batch.passed
         is_short = self.is_exact and 0 < count < size and state.offset + count < (total or 0)
-        require(
-            not state.sizes or (count <= size and not is_short),
-            ServiceError(
+        if state.sizes and (count > size or is_short):
+            raise ServiceError(
                 "%(source)s: %(url)s returned %(count)s records instead of %(size)s, so an "
                 "unreadable page cannot be read in pieces; correct the options 'limit' and 'size'",
                 source=self.source.name,
                 url=url,
                 count=count,
                 size=size,
-            ),
-        )
+            )
         state = self._follow_order(state, batch).mark_incomplete(batch.doubt)
         if not state.is_part:
             if None not in (state.total, total) and state.total != total:
@@ -370,15 +356,9 @@ class PagedProtocol(ABC, Generic[P]):
             empty=0 if passed else state.empty + 1,
             faults=0 if count else state.faults,
         )
-        require(
-            state.empty <= MAX_EMPTY_PAGES,
-            PaginationLoopError(
-                "%(source)s: %(url)s is page %(number)s in a row without a record; its list does not end",
-                source=self.source.name,
-                url=url,
-                number=state.empty,
-            ),
-        )
+        if state.empty > MAX_EMPTY_PAGES:
+            text = "%(source)s: %(url)s is page %(number)s in a row without a record; its list does not end"
+            raise PaginationLoopError(text, source=self.source.name, url=url, number=state.empty)
         is_complete = total is not None and state.offset >= total
         if batch.next == "" or (batch.next is None and (is_complete or not count)):
             return self._finish(state, total)

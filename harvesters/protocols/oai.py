@@ -25,7 +25,6 @@ from harvesters.errors import (
     PaginationLoopError,
     ParseError,
     RepeatedPageError,
-    require,
 )
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply, parse_xml
@@ -385,12 +384,10 @@ class OaiPmh(PagedProtocol[Any]):
                 reply, nodes, _ = self._list("GetRecord", "", **terms)
             except _SINGLE_ERRORS as error:
                 raise ParseError(error.reason) from error
-            nodes = require(
-                nodes,
-                ParseError(
+            if not nodes:
+                raise ParseError(
                     "%(source)s: %(url)s has no record", source=self.source.name, url=reply.url
-                ),
-            )
+                )
             entry = _read_entry(nodes[0])
         key = left.pop(0).key
         return Batch(reply, ((entry, parse_chain(entry.node)),), None, key if left else "")
@@ -437,16 +434,14 @@ class OaiPmh(PagedProtocol[Any]):
         present = {name: text for name, text in terms.items() if text}
         reply = self.fetch.get(self.source.url, present, accept=_ACCEPT)
         root = parse_xml(reply)
-        require(
-            root.tag == f"{_NS}OAI-PMH",
-            ParseError(
+        if root.tag != f"{_NS}OAI-PMH":
+            raise ParseError(
                 "%(source)s: %(url)s is not an OAI-PMH response but <%(element)s>; correct the "
                 "source's url",
                 source=self.source.name,
                 url=reply.url,
                 element=etree.QName(root).localname,
-            ),
-        )
+            )
         errors = [(node.get("code") or "no code", _text(node)) for node in root.iterfind(_ERROR)]
         container = root.find(f"{_NS}{verb}")
         codes = frozenset(code for code, _ in errors)
@@ -457,15 +452,13 @@ class OaiPmh(PagedProtocol[Any]):
             raise OaiError(
                 Reason(text, source=self.source.name, url=reply.url, message=message), codes
             )
-        require(
-            errors or container is not None,
-            ParseError(
+        if not errors and container is None:
+            raise ParseError(
                 "%(source)s: %(url)s has no %(verb)s",
                 source=self.source.name,
                 url=reply.url,
                 verb=verb,
-            ),
-        )
+            )
         if container is None:
             return reply, None, None
         nodes = container.findall(f"{_NS}{_PARTS[verb]}")
@@ -488,16 +481,14 @@ class OaiPmh(PagedProtocol[Any]):
             reply = self.fetch.get(self.source.url, {"verb": "Identify"}, accept=_ACCEPT)
             root = parse_xml(reply)
             name = _text(root.find(f"{answer}granularity"))
-            require(
-                name in _FORMATS,
-                ParseError(
+            if name not in _FORMATS:
+                raise ParseError(
                     "%(source)s: %(url)s declares the granularity '%(granularity)s', which is not one of "
                     "OAI-PMH's two",
                     source=self.source.name,
                     url=reply.url,
                     granularity=name,
-                ),
-            )
+                )
         except RECORD_ERRORS as failure:
             raise error or failure from failure
         earliest = parse_timestamp(_text(root.find(f"{answer}earliestDatestamp")))

@@ -21,7 +21,7 @@ import structlog
 from pydantic import Field
 from pyoxigraph import Literal, NamedNode, Quad, RdfFormat
 
-from harvesters.errors import NotFoundError, ParseError, require
+from harvesters.errors import NotFoundError, ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import load_json
 from harvesters.options import Options, Texts
@@ -115,17 +115,15 @@ def collect(
         if state is None:
             yield Page((), None, unchanged=True)
             return
-        require(
-            state.base != fetch.base,
-            ParseError(
+        if state.base == fetch.base:
+            raise ParseError(
                 "%(source)s: the IRIs of %(url)s begin with %(base)s, as ours do, so records of the "
                 "two cannot be distinguished; set another base for one of the two (STOCKTAKE_BASE), "
                 "or follow it with `stocktake mirror`",
                 source=source.name,
                 url=home,
                 base=state.base,
-            ),
-        )
+            )
         after, before = _last_entry(source, fetch, home, state.number) if since else (0, "")
         state = replace(state, after=after, since=before, again=cursor is not None)
     peer = PeerReader(source, fetch, home, state)
@@ -212,10 +210,8 @@ class PeerReader:
             log.info(
                 "remote journal read", source=name, after=after, until=state.number, changed=count
             )
-            require(
-                not after or count <= MAX_SINGLE_REQUESTS,
-                OutOfSync(f"{count} records have changed"),
-            )
+            if after and count > MAX_SINGLE_REQUESTS:
+                raise OutOfSync(f"{count} records have changed")
             has_next = True
             while has_next:
                 query = f"SELECT graph, entry {_CHANGED} ORDER BY graph LIMIT {MAX_RECORDS}"
@@ -246,17 +242,15 @@ class PeerReader:
             except ChainError as error:
                 fault = str(error)
                 raise ParseError("journal_broken", source=name, url=address, error=fault) from error
-        require(
-            not previous or previous == self.state.id,
-            ParseError(
+        if previous and previous != self.state.id:
+            raise ParseError(
                 "wrong_entry_id",
                 source=self.source.name,
                 url=self.home,
-                id=previous or "",
+                id=previous,
                 expected=self.state.id,
                 number=self.state.number,
-            ),
-        )
+            )
 
     def _apply_entry(self, entry: Entry) -> str:
         """Apply the rows about records and registries: a sign, a statement and its graph each.
@@ -285,10 +279,8 @@ class PeerReader:
         if not self.is_whole and not _is_deleted(graph, quads, self.base):
             version = f"ldes/version/{entry}/{graph.removeprefix(f'{self.base}record/')}"
             changes, quads = quads, self._fetch_graph(f"{self.base}{version}")
-            require(
-                set(changes) <= set(quads),
-                OutOfSync(f"{self.home}{version} lacks statements of entry {entry}"),
-            )
+            if not set(changes) <= set(quads):
+                raise OutOfSync(f"{self.home}{version} lacks statements of entry {entry}")
         lineage, ours = _values(quads, graph, LINEAGE), self.fetch.base
         origins = [term.value for term in lineage if isinstance(term, NamedNode)]
         # A record that came from us or through us would circulate for ever.

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 from pyoxigraph import BlankNode, DefaultGraph, Literal, NamedNode, RdfFormat, Store
 
-from harvesters.errors import ParseError, parser_errors, require
+from harvesters.errors import ParseError, parser_errors
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply, dump_json, load_json, refuse_html
 from harvesters.options import Options, Texts, one_of
@@ -200,17 +200,15 @@ _XML = re.compile(rb"<[\w.-]++(?::[\w.-]*+)?[\s>][^.]*xmlns")
 def check_classes(names: tuple[str, ...]) -> tuple[str, ...]:
     """Return the *names* of classes. Raise ValueError if one is neither an IRI nor has a known prefix."""
     for name in names:
-        require(
-            ":" in name and (iri(name) != name or re.match("https?://|urn:", name)),
-            ValueError(
+        if ":" not in name or (iri(name) == name and not re.match("https?://|urn:", name)):
+            raise ValueError(
                 Reason(
                     "option 'types' contains %(value)s; write an IRI, or a name whose prefix is known: "
                     "%(example)s",
                     value=repr(name),
                     example="dcat:Dataset",
                 )
-            ),
-        )
+            )
     return names
 
 
@@ -302,16 +300,14 @@ def parse_rdf(
                     parse_quads(repair_xml(content, reply.url, broken), syntax, subject, reply.url)
                 )
             )
-        require(
-            len(store),
-            ParseError(
+        if not len(store):
+            raise ParseError(
                 "%(url)s: read as %(format)s, it has no statements: %(error)s"
                 if broken
                 else "%(url)s: read as %(format)s, it has no statements",
                 **values,
                 error=next(iter((broken or {}).values()), ""),
-            ),
-        )
+            )
         yield store
         del store
 
@@ -379,14 +375,12 @@ class RdfReader:
             document = load_json(
                 self.fetch.get(address, accept="application/ld+json, application/json;q=0.9")
             )
-            require(
-                isinstance(document, dict) and "@context" in document,
-                ParseError(
+            if not isinstance(document, dict) or "@context" not in document:
+                raise ParseError(
                     "%(source)s: %(url)s is not a JSON-LD context",
                     source=self.source.name,
                     url=address,
-                ),
-            )
+                )
             self.contexts[address] = document["@context"]
         return self.contexts[address]
 

@@ -21,7 +21,7 @@ from lxml import etree
 from lxml.etree import _Element
 from pydantic import Field
 
-from harvesters.errors import ParseError, parser_errors, require
+from harvesters.errors import ParseError, parser_errors
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply, parse_xml
 from harvesters.options import Regex
@@ -99,14 +99,12 @@ def _select_documents(
     for address in [entry["address"] for _, _, entries in dumps for entry in entries]:
         is_empty = False
         yield address, _read_package(source, fetch, address, since)
-    require(
-        not is_empty,
-        ParseError(
+    if is_empty:
+        raise ParseError(
             "%(source)s: %(url)s leads to neither a resource list nor a resource dump",
             source=source.name,
             url=source.url,
-        ),
-    )
+        )
 
 
 def _listed(entry: Metadata, reply: Reply | None = None) -> ListedDocument:
@@ -144,16 +142,14 @@ def _walk_lists(
     root = parse_xml(reply)
     metadata, kind = _metadata(root), etree.QName(root).localname
     capability = metadata.get("capability", "")
-    require(
-        kind in {"urlset", "sitemapindex"} and capability,
-        ParseError(
+    if kind not in {"urlset", "sitemapindex"} or not capability:
+        raise ParseError(
             "%(source)s: %(url)s is not a ResourceSync document: <%(element)s> without a "
             "capability; set url to its source description, such as /.well-known/resourcesync",
             source=source.name,
             url=reply.url,
             element=kind,
-        ),
-    )
+        )
     entries = _parse_entries(root, reply.url, capability)
     if capability == wanted and kind == "urlset":
         yield reply.url, metadata, entries
@@ -197,27 +193,19 @@ def _read_package(
         with parser_errors(subject):
             package = stack.enter_context(zipfile.ZipFile(reply.path or io.BytesIO(reply.content)))
             content = _read_member(package, _MANIFEST_NAME, _MAX_MANIFEST_BYTES)
-        content = require(
-            content,
-            ParseError(
-                "%(source)s: %(url)s is a ZIP file without a %(name)s",
-                source=source.name,
-                url=address,
-                name=_MANIFEST_NAME,
-            ),
-        )
+        if content is None:
+            text = "%(source)s: %(url)s is a ZIP file without a %(name)s"
+            raise ParseError(text, source=source.name, url=address, name=_MANIFEST_NAME)
         root = parse_xml(replace(reply, content=content, path=None))
         capability = _metadata(root).get("capability", "")
-        require(
-            capability in _MANIFESTS,
-            ParseError(
+        if capability not in _MANIFESTS:
+            raise ParseError(
                 "%(source)s: the manifest of %(url)s has the capability '%(capability)s', not that "
                 "of a dump manifest",
                 source=source.name,
                 url=reply.url,
                 capability=capability,
-            ),
-        )
+            )
         for entry in _parse_entries(root, reply.url, capability):
             member = None
             # A resource that cannot be decompressed does not stop the others.

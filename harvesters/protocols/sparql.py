@@ -19,7 +19,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, Field, model_validator
 from pyoxigraph import Literal, NamedNode, Store
 
-from harvesters.errors import HarvestError, ParseError, require
+from harvesters.errors import HarvestError, ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply, load_json
 from harvesters.options import Count, Options, Positive, Texts, one_of
@@ -84,26 +84,20 @@ class SparqlOptions(Options):
 
     @model_validator(mode="after")
     def _check_queries(self) -> Self:
-        require(
-            bool(self.types) != bool(self.pattern),
-            ValueError(
+        if bool(self.types) == bool(self.pattern):
+            raise ValueError(
                 Reason(
                     "set either the option 'types' or the option 'pattern', which selects the records"
                 )
-            ),
-        )
-        require(
-            not self.pattern or "?subject" in self.pattern,
-            ValueError(Reason("option 'pattern' does not bind ?subject")),
-        )
-        require(
-            not re.search(r"\bSERVICE\b", self.pattern, re.IGNORECASE),
-            ValueError(
+            )
+        if self.pattern and "?subject" not in self.pattern:
+            raise ValueError(Reason("option 'pattern' does not bind ?subject"))
+        if re.search(r"\bSERVICE\b", self.pattern, re.IGNORECASE):
+            raise ValueError(
                 Reason(
                     "option 'pattern' asks another endpoint (SERVICE); create a source for that one"
                 )
-            ),
-        )
+            )
         path = f"({self.modified.strip() or 'a'})"
         try:
             for query in ("count", "undated"):
@@ -198,14 +192,9 @@ class Sparql(PagedProtocol[Graph]):
             branches = self._branches(names)
             reply = self._send(_GRAPH, "description", branches=branches)
             with parse_rdf(reply, builtin_context) as store:
-                require(
-                    not (_MIN_TRUNCATED <= len(store) < self._number("size", branches=branches)),
-                    ParseError(
-                        "%(url)s: truncates its responses (here to %(count)s statements)",
-                        url=self.source.url,
-                        count=len(store),
-                    ),
-                )
+                if _MIN_TRUNCATED <= len(store) < self._number("size", branches=branches):
+                    text = "%(url)s: truncates its responses (here to %(count)s statements)"
+                    raise ParseError(text, url=self.source.url, count=len(store))
                 steps = self.options.steps
                 items = [describe(store, name, NamedNode(name), steps) for name in names]
         items += [
@@ -244,14 +233,9 @@ class Sparql(PagedProtocol[Graph]):
         after, pattern = cursor.position, self.options.selection(cursor.windows[0][0])
         rows = self._table("subjects", pattern=pattern, after=str(Literal(after)), limit=str(limit))
         listed = [row.get("subject", "") for row in rows]
-        require(
-            not any(later <= earlier for earlier, later in pairwise((after, *listed))),
-            ParseError(
-                "%(source)s: %(url)s does not list its subjects sorted by IRI",
-                source=self.source.name,
-                url=self.source.url,
-            ),
-        )
+        if any(later <= earlier for earlier, later in pairwise((after, *listed))):
+            text = "%(source)s: %(url)s does not list its subjects sorted by IRI"
+            raise ParseError(text, source=self.source.name, url=self.source.url)
         return listed
 
     def _branches(self, subjects: Sequence[str]) -> str:
@@ -306,16 +290,14 @@ class Sparql(PagedProtocol[Graph]):
         send = self.fetch.post if options.method == "post" else self.fetch.get
         reply = send(self.source.url, parameters, accept=accept)
         # Virtuoso reached its time limit and returns a partial result.
-        require(
-            not (state := reply.headers.get("x-sql-state")),
-            ParseError(
+        if state := reply.headers.get("x-sql-state"):
+            raise ParseError(
                 "%(source)s: %(url)s returned a partial result (%(state)s); reduce the options "
                 "`page` and `size`",
                 source=self.source.name,
                 url=self.source.url,
                 state=state,
-            ),
-        )
+            )
         return reply
 
 

@@ -16,7 +16,7 @@ from typing import Any, Self, TypeGuard
 import orjson
 from pydantic import Field, model_validator
 
-from harvesters.errors import ParseError, require
+from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.options import Options, Texts
@@ -55,16 +55,9 @@ class TableOptions(Options):
 
     @model_validator(mode="after")
     def _check_key(self) -> Self:
-        require(
-            not self.digest or not self.key,
-            ValueError(
-                Reason(
-                    "options %(first)s and %(second)s both define the key; keep one",
-                    first="'digest'",
-                    second="'key'",
-                )
-            ),
-        )
+        if self.digest and self.key:
+            text = "options %(first)s and %(second)s both define the key; keep one"
+            raise ValueError(Reason(text, first="'digest'", second="'key'"))
         return self
 
 
@@ -307,16 +300,14 @@ class _Table:
         self.named = max((number for number, text in enumerate(self.header, 1) if text), default=0)
         lacking = [name for name in self.options.carry if name not in self.columns]
         self.lacking = lacking[0] if lacking else None  # A column that only headings have.
-        require(
-            len(lacking) <= 1,
-            ParseError(
+        if len(lacking) > 1:
+            raise ParseError(
                 "%(source)s: %(url)s has no columns %(names)s, which the option 'carry' names; "
                 "headings can fill one such column",
                 source=source.name,
                 url=url,
                 names=", ".join(map(repr, lacking)),
-            ),
-        )
+            )
 
     def key(self, row: Row) -> str:
         if self.find:

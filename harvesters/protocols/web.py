@@ -23,7 +23,7 @@ from lxml import etree
 from pydantic import Field
 from pyoxigraph import RdfFormat, Store
 
-from harvesters.errors import CharsetError, ParseError, parser_errors, require
+from harvesters.errors import CharsetError, ParseError, parser_errors
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import (
     Reply,
@@ -91,15 +91,13 @@ def collect(
     reader, root = RdfReader(source, fetch), fetch.get(source.url, accept=_SITEMAP)
     if is_html(root.content):
         items = _parse_page(reader, ListedDocument(root.url, urldefrag(root.url).url), root)
-        require(
-            items,
-            ParseError(
+        if not items:
+            raise ParseError(
                 "%(source)s: %(url)s is a page without a record of a known class; set the option "
                 "'types'",
                 source=source.name,
                 url=root.url,
-            ),
-        )
+            )
         yield Page(items, None, at=root.at)
         return
     pages = DocumentReader(source, fetch, _PAGE, _SITEMAP, partial(_parse_page, reader))
@@ -146,15 +144,13 @@ def _walk_sitemaps(
             ],
         )
         return
-    require(
-        depth != _MAX_DEPTH,
-        ParseError(
+    if depth == _MAX_DEPTH:
+        raise ParseError(
             "%(source)s: %(url)s has sitemaps nested more than %(limit)s deep; its sitemaps do not end",
             source=source.name,
             url=reply.url,
             limit=_MAX_DEPTH,
-        ),
-    )
+        )
     for address in changed:
         following = fetch.get(address, accept=_SITEMAP)
         yield from _walk_sitemaps(source, fetch, following, moment, depth + 1)
@@ -178,23 +174,19 @@ def _parse_sitemap(reply: Reply) -> tuple[bool, dict[str, str], int]:
     else:
         root = parse_xml(reply)
         kind = etree.QName(root).localname
-        require(
-            kind in {"urlset", "sitemapindex"},
-            ParseError(
+        if kind not in {"urlset", "sitemapindex"}:
+            raise ParseError(
                 "%(url)s: not a sitemap but <%(element)s>; set url to a sitemap, a robots.txt or a page",
                 url=reply.url,
                 element=kind,
-            ),
-        )
+            )
         entries = [(address, stamp) for _, address, stamp in sitemap_entries(root, reply.url)]
         is_index = kind == "sitemapindex"
     listed = {address: stamp for address, stamp in entries if is_web(address)}
-    require(
-        not is_text or listed,
-        ParseError(
+    if is_text and not listed:
+        raise ParseError(
             "%(url)s: not a sitemap: neither XML nor a list of web addresses", url=reply.url
-        ),
-    )
+        )
     return is_index, dict(sorted(listed.items())), len(entries) - len(listed)
 
 
@@ -204,14 +196,12 @@ def _decompress(reply: Reply) -> Reply:
         return reply
     with parser_errors(Reason("%(url)s: the gzip file cannot be decompressed", url=reply.url)):
         content = gzip.GzipFile(fileobj=io.BytesIO(reply.content)).read(_MAX_BYTES + 1)
-    require(
-        len(content) <= _MAX_BYTES,
-        ParseError(
+    if len(content) > _MAX_BYTES:
+        raise ParseError(
             "%(url)s: its sitemap has more than %(limit)s bytes when decompressed",
             url=reply.url,
             limit=_MAX_BYTES,
-        ),
-    )
+        )
     return replace(reply, content=content)
 
 
@@ -222,7 +212,8 @@ def _parse_page(reader: RdfReader, document: ListedDocument, reply: Reply) -> It
     store, problems = parse_page(reply)
     page = str(document.key)
     result = reader.find_records(store, page)
-    require(not problems or result.records, ParseError("; ".join(problems)))
+    if problems and not result.records:
+        raise ParseError("; ".join(problems))
     if problems:
         name = reader.source.name
         log.warning("page has invalid markup", source=name, page=page, problems=problems)
