@@ -247,6 +247,7 @@ def _create_store(data: Path, release: Release, iris: Iris, part: Path) -> None:
             )
         columns.copy(new / COLUMNS / FILE)
     store.flush()
+    del store  # It removes files that it merged until it is closed.
     (new / _ABOUT).write_text(json.dumps(_about(release)))
     write_checksums(new, None)
 

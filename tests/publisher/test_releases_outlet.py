@@ -32,6 +32,7 @@ from publisher.releases.builder import apply_retention, build_release
 from publisher.store import releases as release_stores
 from publisher.store.columns.engine import open_columns
 from publisher.store.query_service import QueryService
+from publisher.store.snapshots import checksum_faults
 from publisher.store.verification import build_local, first_fault
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.reader import may_compile
@@ -224,6 +225,7 @@ async def test_a_store_copied_from_the_snapshot_equals_one_loaded_from_the_quads
         with closing(FacetIndex(folder / "columns" / "columns.duckdb")) as tables:
             counts = dict(tables.counts_once(Filter()))
         store = Store.read_only(str(folder / "store"))
+        assert list(checksum_faults(folder)) == []
         return list(map(str, store)), counts
 
     assert '"Of the status"' in "".join(map(str, Store.read_only(f"{snapshot.path}/store")))
