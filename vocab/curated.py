@@ -203,33 +203,23 @@ def read_words(text: str) -> tuple[list[CuratedWord], list[RowFault]]:
     )
 
 
-def _first(*faults: tuple[object, RowFault], day: str) -> RowFault | None:
-    """Return the first of *faults* whose condition is met, else that of the *day*."""
-    return next((fault for is_met, fault in faults if is_met), None) or date_fault(day)
-
-
 def word_fault(item: CuratedWord) -> RowFault | None:
     """Return the fault of a row, None if it has none."""
-    is_unknown = item.concept != NO_CONCEPT and resolve_concept(item.concept) is None
-    return _first(
-        (not fold(item.word), RowFault("the word is missing")),
-        (
-            len(item.word) > MAX_LENGTH,
-            RowFault(
-                "the word has %(length)s characters; at most %(most)s are allowed",
-                {"length": len(item.word), "most": MAX_LENGTH},
-            ),
-        ),
-        (
-            is_unknown,
-            RowFault(
-                "unknown concept %(concept)s; write it as sdg:4, sdg:4.4, area:404, or with one of "
-                "%(schemes)s as action-line:C7-ehea",
-                {"concept": repr(item.concept[:80]), "schemes": ", ".join(OWN_SCHEMES)},
-            ),
-        ),
-        day=item.day,
-    )
+    if not fold(item.word):
+        return RowFault("the word is missing")
+    if len(item.word) > MAX_LENGTH:
+        return RowFault(
+            "the word has %(length)s characters; at most %(most)s are allowed",
+            {"length": len(item.word), "most": MAX_LENGTH},
+        )
+    if item.concept != NO_CONCEPT and resolve_concept(item.concept) is None:
+        schemes = ", ".join(OWN_SCHEMES)
+        return RowFault(
+            "unknown concept %(concept)s; write it as sdg:4, sdg:4.4, area:404, or with one of "
+            "%(schemes)s as action-line:C7-ehea",
+            {"concept": repr(item.concept[:80]), "schemes": schemes},
+        )
+    return date_fault(item.day)
 
 
 CONFIRMED, REFUSED, SUGGESTED = DECISIONS = ("confirmed", "refused", "suggested")
@@ -289,29 +279,22 @@ def read_decisions(text: str) -> tuple[list[TopicDecision], list[RowFault]]:
 
 def topic_fault(item: TopicDecision) -> RowFault | None:
     """Return the fault of a row, None if it has none."""
+    if not item.key:
+        return RowFault("the record is missing")
     resolved = resolve_concept(item.concept)
-    has_method = item.method and _CONFIDENCE.match(item.confidence)
-    return _first(
-        (not item.key, RowFault("the record is missing")),
-        (
-            resolved is None or resolved[0] not in _TOPICS,
-            RowFault(
-                "unknown concept %(concept)s; write it as sdg:4, sdg:4.4 or action-line:C7-ehea",
-                {"concept": repr(item.concept[:80])},
-            ),
-        ),
-        (
-            item.decision not in DECISIONS,
-            RowFault(
-                "%(value)s is not a decision; write one of %(names)s",
-                {"value": repr(item.decision[:80]), "names": ", ".join(DECISIONS)},
-            ),
-        ),
-        (
-            item.decision == SUGGESTED and not has_method,
-            RowFault(
-                "a suggested topic needs its method in mapping_tool and a confidence from 0 to 1"
-            ),
-        ),
-        day=item.day,
-    )
+    if resolved is None or resolved[0] not in _TOPICS:
+        return RowFault(
+            "unknown concept %(concept)s; write it as sdg:4, sdg:4.4 or action-line:C7-ehea",
+            {"concept": repr(item.concept[:80])},
+        )
+    if item.decision not in DECISIONS:
+        names = ", ".join(DECISIONS)
+        return RowFault(
+            "%(value)s is not a decision; write one of %(names)s",
+            {"value": repr(item.decision[:80]), "names": names},
+        )
+    if item.decision == SUGGESTED and not (item.method and _CONFIDENCE.match(item.confidence)):
+        return RowFault(
+            "a suggested topic needs its method in mapping_tool and a confidence from 0 to 1"
+        )
+    return date_fault(item.day)

@@ -105,45 +105,37 @@ def _read(body: bytes, context: SubmissionContext, known: tuple[str, ...]) -> No
         sent = orjson.loads(body)
     except (orjson.JSONDecodeError, RecursionError) as error:
         raise MalformedNotification("The body is not JSON: %(error)s", error=error) from error
-    id, origin, target, about = (
-        _text(sent, *path)
-        for path in (("id",), ("origin", "inbox"), ("target", "inbox"), ("object", "id"))
+    if not isinstance(sent, dict):
+        raise MalformedNotification("A notification is a JSON object.")
+    contexts = sent.get("@context")
+    if _CONTEXT not in (contexts if isinstance(contexts, list) else [contexts]):
+        raise MalformedNotification("@context: it must contain %(context)s.", context=_CONTEXT)
+    id = _text(sent, "id")
+    if not _ID.match(id):
+        raise MalformedNotification("id: write an IRI, such as urn:uuid:… with a new number.")
+    inbox, target = _text(sent, "origin", "inbox"), _text(sent, "target", "inbox")
+    if inbox not in known:
+        raise UnknownOrigin(
+            "origin.inbox: this installation takes no notifications from %(inbox)s.",
+            inbox=inbox[:200],
+        )
+    if target != f"{context.channels.public_url}/inbox":
+        raise MalformedNotification(
+            "target.inbox: this inbox is %(inbox)s.", inbox=f"{context.channels.public_url}/inbox"
+        )
+    types = sent.get("type")
+    kinds = [
+        kind
+        for kind in NotificationKind
+        if kind.value in (types if isinstance(types, list) else [types])
+    ]
+    if len(kinds) != 1:
+        raise MalformedNotification(
+            "type: it must contain one of %(kinds)s.", kinds=", ".join(NotificationKind)
+        )
+    return Notification(
+        id, False, inbox, kinds[0].value, _text(sent, "object", "id"), sent, context.now()
     )
-    own = f"{context.channels.public_url}{PATH}"
-    contexts, types = (
-        value if isinstance(value, list) else [value]
-        for value in (sent.get("@context"), sent.get("type"))
-    )
-    kinds = [kind for kind in NotificationKind if kind in types]
-    for is_right, refusal in (
-        (
-            _CONTEXT in contexts,
-            MalformedNotification("@context: it must contain %(context)s.", context=_CONTEXT),
-        ),
-        (
-            _ID.match(id),
-            MalformedNotification("id: write an IRI, such as urn:uuid:… with a new number."),
-        ),
-        (
-            origin in known,
-            UnknownOrigin(
-                "origin.inbox: this installation takes no notifications from %(inbox)s.",
-                inbox=origin[:200],
-            ),
-        ),
-        (
-            target == own,
-            MalformedNotification("target.inbox: this inbox is %(inbox)s.", inbox=own),
-        ),
-        (
-            len(kinds) == 1,
-            MalformedNotification(
-                "type: it must contain one of %(kinds)s.", kinds=", ".join(NotificationKind)
-            ),
-        ),
-    ):
-        require(is_right, refusal)
-    return Notification(id, False, origin, kinds[0].value, about, sent, context.now())
 
 
 def _text(sent: Mapping[str, Any], *path: str) -> str:
