@@ -26,13 +26,12 @@ from journal.errors import JournalError
 from journal.journal import Journal
 from publisher.logs import configure_logging
 from publisher.store.changes import JournalReader
-from publisher.store.follow import EmbeddedStore, Runner, discard, open_runner
+from publisher.store.follow import RETRY, EmbeddedStore, Runner, discard, open_runner
 from publisher.store.process import NICE, raise_nice
 from publisher.store.verification import discard_damaged
 
 PAUSE = 0.25  # seconds between two checks of the journal
-RETRY = 5.0  # seconds before a failed step is tried again
-JOURNAL_RETRY = 10.0  # the same for a journal entry that cannot be read
+JOURNAL_RETRY = 10.0  # seconds before an entry that cannot be read is tried again
 _CORRUPTION = "Corruption"  # a word in RocksDB's messages about damaged files
 
 log = structlog.get_logger(component="follower")

@@ -180,6 +180,7 @@ def require_unlocked(path: Path) -> None:
 # Seconds between checkpoints while entries are applied: a crash repeats no more work than that.
 CHECKPOINT_INTERVAL = 5.0
 SLICE = 2.0  # seconds of index updates between two checks of the journal
+RETRY = 5.0  # seconds before a failed step is tried again
 
 log = structlog.get_logger(component="follower")
 

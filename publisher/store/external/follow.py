@@ -50,6 +50,7 @@ from publisher.store.external.client import (
     without_password,
 )
 from publisher.store.follow import (
+    RETRY,
     Runner,
     SlicedProjection,
     digest_of,
@@ -61,10 +62,7 @@ from publisher.store.snapshots import Snapshot, create_snapshot, newest_snapshot
 from publisher.store.verification import Difference
 from vocab.iris import Iris
 
-PAUSE = (
-    0.5  # seconds between two checks of the journal, each of which asks for the store's position
-)
-RETRY = 5.0  # seconds before the store is opened again after a failure
+PAUSE = 0.5  # seconds between two checks of the journal, which ask the store for its position
 # Seconds until every publisher reports that an entry is being applied: they check every 0.2 s.
 GRACE = 0.6
 BULK, BULK_BYTES = 50_000, 16 << 20  # rows of an entry that are loaded at once, and their bytes
