@@ -5,22 +5,23 @@ terms of our ontologies by the vocabulary; write numbers and dates.
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Iterator, Mapping
+import io
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cache
-from gettext import c2py
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import parse_qsl, urlencode
 
 from babel import Locale, dates
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
 from babel.numbers import format_decimal, format_percent
+from babel.support import Translations
 from babel.units import format_unit
 
 from vocab.iris import BASE
@@ -88,52 +89,28 @@ def use_language(
     return use_locale(replace(within or RequestLocale(), language=language))
 
 
-# A text of a catalogue, in lines of which each is a JSON string too, and the number of its form.
-_MESSAGE = re.compile(r'^msg(id|str)(?:\[(\d)\])? (".*"(?:\n".*")*)', re.MULTILINE)
-_PLURAL = re.compile(r"plural=(.*?);")
-
-
-@dataclass(frozen=True, slots=True)
-class Catalogue:
-    """The translations of *texts*, each by the English text and the number of its form, which
-    *choose_form* returns for a number of things; "" is the only form of most.
-    """
-
-    texts: Mapping[tuple[str, str], str]
-    choose_form: Callable[[int], int]
-
-    def gettext(self, text: str) -> str:
-        return self.texts.get((text, "")) or text
-
-    def ngettext(self, one: str, many: str, number: int) -> str:
-        form = str(self.choose_form(number))
-        return self.texts.get((one, form)) or (one if number == 1 else many)
-
-
 @cache
-def load_translations(language: str) -> Catalogue:
-    """Return the catalogue of a language, of English for an unknown one. English texts are the keys;
-    the English file names values of the data.
+def load_translations(language: str) -> Translations:
+    """Return the catalogue of a language. English texts are the keys; the English file names values
+    of the data.
     """
-    file = FOLDER / f"{language if language in LANGUAGES else 'en'}.po"
-    texts, english = dict[tuple[str, str], str](), ""
-    for keyword, form, lines in _MESSAGE.findall(file.read_text("utf-8")):
-        text = json.loads(lines.replace('"\n"', ""))
-        if keyword == "id":
-            english = text
-        else:
-            texts[english, form] = text
-    return Catalogue(texts, c2py(_PLURAL.findall(texts["", ""])[0]))
+    file = FOLDER / f"{language}.po"
+    if not file.exists():
+        return Translations()
+    compiled = io.BytesIO()
+    write_mo(compiled, read_po(io.BytesIO(file.read_bytes()), locale=language))
+    compiled.seek(0)
+    return Translations(compiled)
 
 
 def gettext(text: str) -> str:
     """Return a text in the language of the request, in English where there is no translation."""
-    return load_translations(current_locale().language).gettext(text)
+    return str(load_translations(current_locale().language).gettext(text))
 
 
 def ngettext(one: str, many: str, number: int) -> str:
     """Return the plural form of a text for *number*, in the language of the request."""
-    return load_translations(current_locale().language).ngettext(one, many, number)
+    return str(load_translations(current_locale().language).ngettext(one, many, number))
 
 
 def isolate(name: str) -> str:

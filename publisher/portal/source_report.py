@@ -286,7 +286,7 @@ def translated_remedy(shape: str, english: str, language: str, base: str) -> str
     'Corrija esta ficha; las demás no se ven afectadas.'
     """
     return remedy(shape, language, base) or (
-        load_translations(language).gettext(english) if english else ""
+        str(load_translations(language).gettext(english)) if english else ""
     )
 
 
