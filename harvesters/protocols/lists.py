@@ -36,13 +36,28 @@ from harvesters.protocols.protocol import Cursor, Items, read_cursor
 from harvesters.reasons import Reason
 from harvesters.source import Source
 
+
+class EndedError(ParseError):
+    """A list ended before its declared total."""
+
+
+class ServiceError(ParseError):
+    """The registry itself reports an error, which no smaller page avoids."""
+
+
+class ExpiredError(ServiceError):
+    """The registry no longer knows a token that it sent."""
+
+
 # Errors that a single record can cause in its page. A probe request shows whether the whole
 # registry fails.
 PAGE_ERRORS: tuple[type[HarvestError], ...] = (
     ParseError, TooLargeError, UnavailableError, TransferError
 )  # fmt: skip
-# Errors by which HTTP servers reject a token or a cursor.
-CURSOR_ERRORS: tuple[type[HarvestError], ...] = (NotFoundError, UnexpectedStatusError)
+# Errors by which servers reject a token or a cursor.
+CURSOR_ERRORS: tuple[type[HarvestError], ...] = (
+    NotFoundError, UnexpectedStatusError, ExpiredError
+)  # fmt: skip
 # Errors that can concern a single record; a probe shows whether more is wrong. A bot wall, a 429,
 # quiet hours and a full disk are not among them: they end the run with their own errors.
 RECORD_ERRORS: tuple[type[HarvestError], ...] = (*PAGE_ERRORS, *CURSOR_ERRORS, ForbiddenError)
@@ -53,14 +68,6 @@ MAX_EMPTY_PAGES = 100  # Pages in a row: repositories that filter after paging s
 
 # Each protocol decides how a part of a list is bounded: by moments, keys or a set.
 Window: TypeAlias = tuple[Any, ...]
-
-
-class EndedError(ParseError):
-    """A list ended before its declared total."""
-
-
-class ServiceError(ParseError):
-    """The registry itself reports an error, which no smaller page avoids."""
 
 
 # Errors after which a smaller page does not help, but another window may.
@@ -121,8 +128,7 @@ class Batch:
     *total* is the declared number of records of the current window. *next* is the position of the
     next page, "" if this is the last; None if the next page follows by the number of records.
     *passed* is the number of places that the page takes if that is not the number of its records.
-    *place* is the place of the next page's first record as the registry counts. *doubt* is a reason
-    why the list may lack records, *window* the rest of the current window.
+    *doubt* is a reason why the list may lack records, *window* the rest of the current window.
     """
 
     reply: Reply | None
@@ -130,7 +136,6 @@ class Batch:
     total: int | None = None
     next: str | None = None
     passed: int | None = None
-    place: int | None = None
     doubt: Reason | None = None
     window: Window | None = None
 
@@ -145,9 +150,9 @@ class ListCursor(Cursor):
     page is read.
 
     *newest* is the greatest value by which the list may be sorted. If *is_sorted*, all records came
-    in its order, and the last *ties* records have that value. *place* is as in ``Batch``, *total* is
-    declared for the whole list. *cap* is the number of records after which the registry ended a
-    window, *reach* the number after which a window was restarted. *faults* and *empty* count
+    in its order, and the last *ties* records have that value. *total* is declared for the whole
+    list. *cap* is the number of records after which the registry ended a window, *reach* the number
+    after which a window was restarted. *faults* and *empty* count
     unreadable responses and empty pages in a row.
     """
 
@@ -160,7 +165,6 @@ class ListCursor(Cursor):
     newest: str = ""
     is_sorted: bool = True
     ties: int = 0
-    place: int | None = None
     total: int | None = None
     cap: int = 0
     reach: int = 0
@@ -195,7 +199,7 @@ class PagedProtocol(ABC, Generic[P]):
     is_exact: ClassVar[bool] = False
     is_linked: ClassVar[bool] = False
     moves: ClassVar[bool] = True
-    repeats: ClassVar[bool] = False
+    repeats: bool = False
     overlap: ClassVar[timedelta] = timedelta()
 
     def __init__(self, source: Source, fetch: Fetch, since: datetime | None) -> None:
@@ -349,7 +353,6 @@ class PagedProtocol(ABC, Generic[P]):
             state,
             windows=(batch.window or state.windows[0], *state.windows[1:]),
             position=batch.next or "",
-            place=batch.place,
             offset=state.offset + passed,
             pages=state.pages if left else state.pages + 1,
             sizes=left,

@@ -84,7 +84,7 @@ def test_options_that_do_not_fit_are_refused(
      ("ckan", {}, "<html>", "HTML page where JSON was expected"), ("ckan", {}, "oops", "not JSON"),
      ("oai-pmh", {}, "<html><body>Sign in</body></html>", "HTML page where XML was expected"),
      ("oai-pmh", {}, "<rss/>", "is not an OAI-PMH response but <rss>"),
-     ("oai-pmh", {}, OAI.format("<Identify/>"), "has no ListRecords"),
+     ("oai-pmh", {}, OAI.format("<Identify/>"), "has no ListIdentifiers"),
      ("oai-pmh", {}, OAI.format("")[:-3], "not well-formed XML: .*line 1, column"),
      ("oai-pmh", {}, f"{BOMB}<OAI-PMH/>", "DOCTYPE, which is refused"), ("oai-pmh", {}, "<OAI-PMH>&nbsp;</OAI-PMH>", "nbsp"),
      ("oai-pmh", {}, "", "empty response"),

@@ -9,10 +9,10 @@ import replay
 from rdf_terms import value
 from replay import crosswalks
 from rows import each
-from simulated import START, Oai, SimulatedRecord, define_source, harvest, items, keys, records
+from simulated import define_source, harvest, items
 
 from harvesters.errors import ParseError, SourceDefinitionError
-from harvesters.page_model import DeletedRecord, InvalidRecord, Payload, Record
+from harvesters.page_model import InvalidRecord, Payload
 from harvesters.payloads.paths import compile_property_path
 from harvesters.payloads.rdf_parser import parse_description
 from harvesters.pipeline.record_processor import check_compatible
@@ -111,109 +111,18 @@ def test_metadata_that_is_no_rdf_is_unreadable_alone(body: str, graph: Source) -
 
 
 def test_a_mapping_of_xml_is_refused_where_graphs_come() -> None:
-    source = define_source("oai-pmh", "oai_dc", fields={}, options={"prefix": "edm", "graph": True})
+    source = define_source("oai-pmh", "oai_dc", fields={}, options={"prefix": "rdf"})
 
     with pytest.raises(SourceDefinitionError, match="cannot read the payload of protocol 'oai-pmh', an RDF"):  # fmt: skip
         check_compatible(source)
 
 
-def test_a_prefix_that_the_repository_does_not_have_is_reported_with_those_that_it_has() -> None:
-    formats = "".join(f"<metadataFormat><metadataPrefix>{name}</metadataPrefix></metadataFormat>" for name in ("oai_dc",
-    "mods"))  # fmt: skip
-
-    def respond(request: httpx.Request) -> httpx.Response:
-        if request.url.params["verb"] == "ListMetadataFormats":
-            return answer(f"<ListMetadataFormats>{formats}</ListMetadataFormats>")
-        return answer('<error code="cannotDisseminateFormat"/>')
-
-    message = "cannotDisseminateFormat; it has oai_dc, mods; correct the option 'prefix'"
-    with pytest.raises(ParseError, match=message):
-        harvest(respond, define_source("oai-pmh", "oai_dc", options={"prefix": "datacite"}))
-
-
-class Sets(Oai):
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        parameters = dict(request.url.params)
-        if parameters["verb"] != "ListSets":
-            return super().__call__(request)
-        self.request_log.append(parameters)
-        names = sorted({name for element in self.stored for name in element.groups})
-        start = int(parameters.get("resumptionToken", 0))
-        text = "".join(f"<set><setSpec>{name}</setSpec></set>" for name in names[start : start + 2])
-        return answer(
-            f"<ListSets>{text}<resumptionToken>{start + 2 if start + 2 < len(names) else ''}</resumptionToken></ListSets>"
-        )
-
-
-def repository() -> Sets:
-    groups = [("project:a",), ("project:b",), ("news",), ("project:a", "project:b"), ("other",)]
-    return Sets(
-        [SimulatedRecord(f"k{number}", START, groups=names) for number, names in enumerate(groups)]
-    )
-
-
-def test_sets_are_chosen_by_their_beginning_and_an_unknown_one_is_reported() -> None:
-    respond = repository()
-
-    pages = harvest(respond, define_source("oai-pmh", "oai_dc", options={"set": "project:*"}))
-
-    lists = [element for element in respond.request_log if element["verb"] == "ListRecords"]
-    assert sorted(keys(pages)) == ["k0", "k1", "k3"]
-    assert [element["set"] for element in lists] == ["project:a", "project:b"]
-
-    known = "news, other, project:a, project:b"
-
-    with pytest.raises(ParseError, match=rf"no set is called proj-\*; the repository has {known}; correct"):  # fmt: skip
-        harvest(repository(), define_source("oai-pmh", "oai_dc", options={"set": "proj-*"}))
-
-
-@each("singly", [True, False])
-def test_records_are_requested_one_by_one_where_configured_or_needed(singly: bool) -> None:
-    stored = records(25, deleted=[3])
-    respond = Oai(stored)
-
-    def deaf(request: httpx.Request) -> httpx.Response:
-        is_list = request.url.params["verb"] == "ListRecords"
-        return answer('<error code="badVerb"/>') if is_list else respond(request)
-
-    pages = harvest(deaf, define_source("oai-pmh", "oai_dc", options={"singly": singly}))
-
-    assert {item.key: type(item) for item in items(pages)} == {
-        element.key: DeletedRecord if element.deleted else Record for element in stored
-    }
-    assert pages[-1].incomplete_reason is None
-    assert sum(element["verb"] == "GetRecord" for element in respond.request_log) == 24
-
-
-def test_a_harvest_one_by_one_goes_on_from_each_of_its_cursors() -> None:
-    respond = Oai(records(7))
-    source = define_source("oai-pmh", "oai_dc", options={"singly": True})
-    whole = harvest(respond, source)
-
-    for number, page in enumerate(whole[:-1], 1):
-        assert keys(harvest(respond, source, cursor=page.cursor)) == keys(whole[number:])
-
-
-def test_a_repository_without_records_is_complete_one_by_one_too() -> None:
-    pages = harvest(Oai([]), define_source("oai-pmh", "oai_dc", options={"singly": True}))
-
-    assert (items(pages), pages[-1].incomplete_reason) == ([], None)
-
-
 @pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
-@each(
-    "options, message",
-    [({"set": "nothing*"}, r"no set is called nothing\*; the repository has "),
-     ({}, r"cannotDisseminateFormat.*; it has epicur, xMetaDissPlus, oai_dc, mods, ")],
-)  # fmt: skip
-def test_real_lists_of_sets_and_prefixes_are_read(options: dict[str, str], message: str) -> None:
-    def respond(request: httpx.Request) -> httpx.Response:
-        verb = request.url.params["verb"]
-        name = verb if verb in ("ListSets", "ListMetadataFormats") else "cannotDisseminateFormat"
-        return httpx.Response(200, content=(replay.FEEDS / "oai" / f"sickle_{name}.xml").read_bytes())  # fmt: skip
+def test_a_prefix_that_the_repository_does_not_have_is_reported() -> None:
+    error = (replay.FEEDS / "oai" / "sickle_cannotDisseminateFormat.xml").read_bytes()
 
-    with pytest.raises(ParseError, match=message):
-        harvest(respond, define_source("oai-pmh", "oai_dc", options=options))
+    with pytest.raises(ParseError, match="reports an error: cannotDisseminateFormat"):
+        harvest(lambda _: httpx.Response(200, content=error), define_source("oai-pmh", "oai_dc"))
 
 
 PROVENANCE = "http://www.openarchives.org/OAI/2.0/provenance"

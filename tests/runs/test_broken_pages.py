@@ -67,7 +67,7 @@ def test_a_record_that_becomes_unreadable_and_what_an_incomplete_harvest_misses_
     plan = harvest(definition, asking(context, lame), full=True)
 
     assert plan.run.state is State.INCOMPLETE
-    assert "can be neither read nor listed" in (plan.run.reason or "")
+    assert "verb=ListIdentifiers" in (plan.run.reason or "")
     assert context.ledger.count_published(definition.name) == 45
 
 
