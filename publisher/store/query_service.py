@@ -17,6 +17,7 @@ import structlog
 from cachetools import LRUCache
 
 from journal.errors import JournalError
+from journal.files import SharedLock
 from journal.journal import Journal
 from journal.store import read_origin
 from languages.translations import TranslatableText
@@ -287,10 +288,13 @@ class QueryService:
             if snapshot is None or snapshot == self.snapshot:
                 return
             self._recent_snapshots = {item.path: item for item in (self.snapshot, snapshot) if item}
-            # Reading the bitmaps of a million things takes a second, for which no request should wait.
-            with suppress(duckdb.Error):  # a page that needs a damaged file says so
-                await asyncio.to_thread(open_facet_index, snapshot.path)
-            await self.pool.switch_snapshot(snapshot.path)
+            # Two newer snapshots may appear, and this one be removed, before a worker has opened it.
+            with closing(SharedLock(snapshot.path)):
+                # Reading the bitmaps of a million things takes a second, for which no request should
+                # wait.
+                with suppress(duckdb.Error):  # a page that needs a damaged file says so
+                    await asyncio.to_thread(open_facet_index, snapshot.path)
+                await self.pool.switch_snapshot(snapshot.path)
             self._answers.clear()
             self.snapshot, self._checked_at = snapshot, -CHECK_INTERVAL
         await self._count_lag()

@@ -36,6 +36,7 @@ from publisher.store.follow import (
     replace_graph,
 )
 from publisher.store.process import MODULE, NICE, command, environment
+from publisher.store.query_service import QueryService
 from publisher.store.search.index import SearchUpdater
 from publisher.store.snapshots import (
     Snapshot,
@@ -330,6 +331,28 @@ def test_old_snapshots_go_but_one_that_is_open_stays(tmp_path: Path, follow: Fol
     assert with_reader == ["000000001", "000000004", "000000005"]
     left = sorted(path.name for path in following.store.snapshots.iterdir())
     assert left == ["000000005", "000000006"]
+
+
+@pytest.mark.smoke  # it starts no program
+async def test_a_snapshot_stays_while_workers_open_it(
+    tmp_path: Path, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit(tmp_path, [f"A {quad(1)}"])
+    following = follow(tmp_path)
+    following.step()
+    opened = list[bool]()
+    service = QueryService(tmp_path, IRIS, readers=1, follow=False)
+
+    async def open_late(snapshot: str) -> None:
+        for number in (2, 3):
+            commit(tmp_path, [f"A {quad(number)}"])
+            following.step()
+        opened.append(Path(snapshot).is_dir())
+
+    monkeypatch.setattr(service.pool, "switch_snapshot", open_late)
+    await service.refresh()
+
+    assert opened == [True]
 
 
 def test_description_of_a_snapshot_is_read_again_where_its_file_differs(tmp_path: Path) -> None:
