@@ -40,8 +40,6 @@ _REMEDY = "restore this file from a backup; without it, these responses cannot b
 RETRIED_STATUSES = {408, 425, 429, 500, 502, 503, 504}
 _ERASED_STATUS = 410  # status of a response whose content was erased
 _ROOM = "archive"  # the archive's folder in an object store
-# Our WARC header with the digest of a request that is more than a GET of the address.
-_REQUEST = "Stocktake-Request"
 # Statuses after which a resumed run sends a request again: temporary failures, and "not modified",
 # since it no longer sends the validators.
 _NOT_REPLAYED = {304, *RETRIED_STATUSES}
@@ -88,13 +86,13 @@ class Archive:
         robots = takewhile(lambda response: response.url.endswith("/robots.txt"), first)
         tail = list_responses(self.folder, self.name, start=keep_bytes)
         stored = chain(robots, tail if self._whole > keep_bytes else ())
-        self._stored = by_request(
+        self._stored = by_url(
             response for response in stored if response.status not in _NOT_REPLAYED
         )
 
-    def find(self, url: str, request: str) -> ArchivedResponse | None:
-        """Return the next stored response to a request (``_Request.digest``), or None."""
-        if not (responses := self._stored.get((url, request))):
+    def find(self, url: str) -> ArchivedResponse | None:
+        """Return the next stored response to a request, or None."""
+        if not (responses := self._stored.get(url)):
             return None
         response = responses.popleft()
         position = response.position
@@ -114,7 +112,6 @@ class Archive:
         status: int,
         headers: Sequence[tuple[str, str]],
         content: bytes | Path,
-        request: str = "",
     ) -> SourcePosition:
         """Write one response as a gzip member of its own and return its position; a body in a file
         is read in chunks.
@@ -130,7 +127,7 @@ class Archive:
                 igzip.GzipFile("", "wb", compresslevel=1, fileobj=self._file) as member,
                 io.BufferedWriter(member, _TAIL_BLOCK) as whole,
             ):
-                _write(whole, url, status, headers, body, length, request)
+                _write(whole, url, status, headers, body, length)
             self._file.flush()
             self._whole = self._used = self._file.tell()
             self._is_whole = True
@@ -182,18 +179,16 @@ def _write(
     headers: Sequence[tuple[str, str]],
     body: BinaryIO,
     length: int,
-    request: str = "",
 ) -> None:
     stored_headers = [(name, value) for name, value in headers if name.lower() not in _TRAVEL] + [
         ("Content-Length", str(length))
     ]
     http = StatusAndHeaders(str(status), stored_headers, protocol="HTTP/1.1")
-    more = {"WARC-Date": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
-    more |= {_REQUEST: request} if request else {}
+    date = {"WARC-Date": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
     writer = WARCWriter(file, gzip=False)
     writer.write_record(
         writer.create_warc_record(
-            url, "response", body, length, http_headers=http, warc_headers_dict=more
+            url, "response", body, length, http_headers=http, warc_headers_dict=date
         )
     )
 
@@ -280,8 +275,8 @@ def _blank_member(url: str, length: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class ArchivedResponse:
-    """An archived response: URL, status, headers, where its body is stored below *folder*, and the
-    digest of its *request*, "" for a GET. *is_new*: no checkpoint counts it yet.
+    """An archived response: URL, status, headers, and where its body is stored below *folder*.
+    *is_new*: no checkpoint counts it yet.
     """
 
     url: str
@@ -289,7 +284,6 @@ class ArchivedResponse:
     headers: tuple[tuple[str, str], ...]
     position: SourcePosition
     folder: Path
-    request: str = ""
     is_new: bool = True
 
     def open(self) -> httpx.Response:
@@ -324,10 +318,9 @@ def list_responses(
                 position = SourcePosition(
                     name, records.get_record_offset(), records.get_record_length()
                 )
-                request = record.rec_headers.get_header(_REQUEST, "")
                 status = int(http.get_statuscode())
                 headers = tuple(http.headers)
-                yield ArchivedResponse(url, status, headers, position, folder, request)
+                yield ArchivedResponse(url, status, headers, position, folder)
     except OSError as error:
         raise ArchiveError(
             Reason(
@@ -338,13 +331,11 @@ def list_responses(
         ) from error
 
 
-def by_request(
-    responses: Iterable[ArchivedResponse],
-) -> dict[tuple[str, str], deque[ArchivedResponse]]:
-    """Return the responses of each request, by its address and its digest, in order."""
-    listed: dict[tuple[str, str], deque[ArchivedResponse]] = {}
+def by_url(responses: Iterable[ArchivedResponse]) -> dict[str, deque[ArchivedResponse]]:
+    """Return the responses to each address, in order."""
+    listed: dict[str, deque[ArchivedResponse]] = {}
     for response in responses:
-        listed.setdefault((response.url, response.request), deque()).append(response)
+        listed.setdefault(response.url, deque()).append(response)
     return listed
 
 
@@ -404,18 +395,17 @@ class Replay:
     name: str
     store: Store | None = None
     is_complete: bool = True
-    _responses: dict[tuple[str, str], deque[ArchivedResponse]] = field(init=False)
+    _responses: dict[str, deque[ArchivedResponse]] = field(init=False)
 
     def __post_init__(self) -> None:
         """Load the list of responses; raises ArchiveError if the file is missing."""
-        self._responses = by_request(list_responses(self.folder, self.name, self.store))
+        self._responses = by_url(list_responses(self.folder, self.name, self.store))
 
-    def find(self, url: str, request: str) -> ArchivedResponse:
+    def find(self, url: str) -> ArchivedResponse:
         """Return the next response to a request; one after which it was retried is skipped, and the
         last one is repeated.
         """
-        # Archives of older versions have no digests of requests.
-        responses = self._responses.get((url, request)) or self._responses.get((url, ""))
+        responses = self._responses.get(url)
         if not responses and not self.is_complete:
             raise RefusedError(
                 Reason(

@@ -279,7 +279,7 @@ def _find_record(
         # protocols cannot read it alone.
         if own:
             with suppress(HarvestError):
-                yield from islice(archived_pages(source, base, lambda _url, _request: own), 1)
+                yield from islice(archived_pages(source, base, lambda _: own), 1)
         replay = Replay(archive, name, store, is_complete=False)
         yield from archived_pages(source, base, replay.find)
 

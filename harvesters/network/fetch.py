@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from hashlib import blake2b
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Lock
@@ -240,22 +239,13 @@ _MAX_REDIRECTS = 5
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """A GET, or a POST with a *body*: a form, or an XML document as bytes.
-
-    The body of a reply with status 200 is written to the file *download_path*, unless that is None.
+    """A GET; the body of a reply with status 200 is written to the file *download_path*, unless that
+    is None.
     """
 
     headers: Mapping[str, str]
-    body: Mapping[str, str] | bytes | None = None
     download_path: Path | None = None
     is_for_robots: bool = False
-
-    @property
-    def digest(self) -> str:
-        """Return a digest of the body and the range of the request, "" for a plain GET."""
-        more = (self.body, self.headers.get("Range"))
-        text = "" if more == (None, None) else repr(more)
-        return text and blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def utc_now() -> datetime:
@@ -274,7 +264,7 @@ class Fetch(AbstractContextManager["Fetch"]):
     too; a *robots_override* (who permitted access, in writing) sets its Disallow aside. No requests
     are sent in *quiet_hours*. ``outcome_counts`` counts how requests ended, ``responses`` adds up
     sizes and times; see ``merge_responses``. *base* is the prefix of our own IRIs. *stored* returns
-    the archived response to an address and the digest of a request, which is then not sent.
+    the archived response to an address, which is then not requested.
     *observe* is called with None before a request, then with its reply; it may raise the error of a
     reply.
     """
@@ -288,7 +278,7 @@ class Fetch(AbstractContextManager["Fetch"]):
     quiet_hours: QuietHours | None = None
     base: str = ""
     now: Callable[[], datetime] = utc_now
-    stored: Callable[[str, str], ArchivedResponse | None] = lambda _url, _request: None
+    stored: Callable[[str], ArchivedResponse | None] = lambda _: None
     observe: Callable[[Reply | None], None] = lambda _: None
     seen: dict[str, Validator] = field(default_factory=dict)
     outcome_counts: Counter[str] = field(default_factory=Counter)
@@ -316,15 +306,6 @@ class Fetch(AbstractContextManager["Fetch"]):
         trace: TracebackType | None,
     ) -> None:
         self._client.close()
-
-    def post(self, url: str, body: Mapping[str, str] | bytes, *, accept: str = "*/*") -> Reply:
-        """Send a query, a form or an XML document, to an address that takes it by POST only;
-        retries and raises like ``get``.
-
-        It must not change anything on the server, since it may be sent more than once.
-        """
-        request = _Request({"Accept": accept}, body)
-        return self._follow(str(self._parse_url(url)), request)
 
     def get(
         self,
@@ -490,7 +471,7 @@ class Fetch(AbstractContextManager["Fetch"]):
         """Send a request once, and count its outcome: the number of requests is the sum of their
         outcomes.
         """
-        stored = self.stored(str(url), request.digest)
+        stored = self.stored(str(url))
         if stored is None:
             self._wait_for_turn(url, pause)
         counts = self.outcome_counts if stored is None or stored.is_new else Counter[str]()
@@ -552,7 +533,8 @@ class Fetch(AbstractContextManager["Fetch"]):
         )
         begun = time.monotonic()
         try:
-            opened = closing(stored.open()) if stored else self._open_stream(url, request)
+            stream = self._client.stream("GET", url, headers=request.headers)
+            opened = closing(stored.open()) if stored else stream
             with opened as response:
                 path = request.download_path if response.status_code == 200 else None
                 most = policy.max_file_bytes if path else policy.max_bytes
@@ -567,23 +549,13 @@ class Fetch(AbstractContextManager["Fetch"]):
         reply = Reply(
             str(url), response.status_code, response.headers, content, path=path, file_digest=digest
         )
-        return replace(reply, at=stored.position if stored else self._archive(reply, request))
+        return replace(reply, at=stored.position if stored else self._archive(reply))
 
-    def _open_stream(
-        self, url: httpx.URL, request: _Request
-    ) -> AbstractContextManager[httpx.Response]:
-        body = request.body
-        if isinstance(body, bytes):
-            headers = {**request.headers, "Content-Type": "application/xml"}
-            return self._client.stream("POST", url, headers=headers, content=body)
-        method = "GET" if body is None else "POST"
-        return self._client.stream(method, url, headers=request.headers, data=body)
-
-    def _archive(self, reply: Reply, request: _Request) -> SourcePosition | None:
+    def _archive(self, reply: Reply) -> SourcePosition | None:
         if self.archive is None:
             return None
         pairs, content = list(reply.headers.multi_items()), reply.path or reply.content
-        return self.archive.write_response(reply.url, reply.status, pairs, content, request.digest)
+        return self.archive.write_response(reply.url, reply.status, pairs, content)
 
 
 def _transport_error(url: httpx.URL, error: httpx.TransportError) -> HarvestError:

@@ -5,19 +5,16 @@ Source: https://portal.ogc.org/files/?artifact_id=20555 (OGC 07-006r1, section 1
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
 
 from lxml import etree
-from lxml.builder import ElementMaker  # type: ignore[import-not-found]
 from lxml.etree import _Element
 from pydantic import Field
 
 from harvesters.errors import HarvestError, ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import parse_xml
-from harvesters.options import Options, Positive, one_of
+from harvesters.options import Options, Positive
 from harvesters.page_model import InvalidRecord, Item, Payload, Record
 from harvesters.payloads.value_parsing import natural, parse_timestamp
 from harvesters.protocols.lists import Batch, ListCursor, PagedProtocol, ServiceError
@@ -30,18 +27,11 @@ _IDENTIFIERS = (
     "identifier",
     "Entry_ID",
 )
+_STAMPS = ("modified", "dateStamp")
 _ABOUT = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}about"
 _DCAT = [
     f"{{http://www.w3.org/ns/dcat#}}{name}" for name in ("Dataset", "DataService", "DatasetSeries")
 ]
-_PREFIXES = {
-    "csw": "http://www.opengis.net/cat/csw/2.0.2",
-    "ogc": "http://www.opengis.net/ogc",
-    "gmd": "http://www.isotc211.org/2005/gmd",
-    "apiso": "http://www.opengis.net/cat/csw/apiso/1.0",
-}
-_CSW = ElementMaker(namespace=_PREFIXES["csw"], nsmap=_PREFIXES)
-_OGC = ElementMaker(namespace=_PREFIXES["ogc"])
 
 
 class CswOptions(Options):
@@ -51,7 +41,7 @@ class CswOptions(Options):
         "csw:Record", description="The typeNames to request, e.g. `gmd:MD_Metadata`."
     )
     output: str = Field(
-        _PREFIXES["csw"],
+        "http://www.opengis.net/cat/csw/2.0.2",
         alias="schema",
         description="The outputSchema, e.g. `http://www.isotc211.org/2005/gmd` for ISO 19139.",
     )
@@ -66,10 +56,6 @@ class CswOptions(Options):
     sort: str = Field(
         "",
         description="The sort order, e.g. `dc:identifier:A`; without it records may move between pages during a run.",
-    )
-    method: Annotated[str, one_of(("get", "post"))] = Field(
-        "get",
-        description="The HTTP method: `get`, or `post` for services that accept XML requests only.",
     )
     size: Positive = Field(50, description="The number of records per page.")
 
@@ -86,8 +72,7 @@ class Csw(PagedProtocol[_Element]):
     def __init__(self, source: Source, fetch: Fetch, since: datetime | None) -> None:
         super().__init__(source, fetch, since)
         self.options = CswOptions.of(source)
-        self.sort, _, direction = self.options.sort.rpartition(":")
-        self.is_descending = direction.upper().startswith("D")
+        self.sort = self.options.sort.rpartition(":")[0]
         if self.since and self.options.modified:
             self.windows = ((f"{self.since:%Y-%m-%d}", "", ""),)
 
@@ -97,11 +82,8 @@ class Csw(PagedProtocol[_Element]):
     def request(self, cursor: ListCursor, size: int) -> Batch:
         start = cursor.offset + 1
         terms = self._terms(cursor) | {"startPosition": str(start), "maxRecords": str(size)}
-        accept, source = "application/xml, text/xml", self.source
-        if self.options.method == "post":
-            reply = self.fetch.post(source.url, self._document(terms), accept=accept)
-        else:
-            reply = self.fetch.get(source.url, terms, accept=accept)
+        source = self.source
+        reply = self.fetch.get(source.url, terms, accept="application/xml, text/xml")
         root = parse_xml(reply)
         kind, results = etree.QName(root).localname, root.find("{*}SearchResults")
         if kind == "ExceptionReport":
@@ -117,7 +99,7 @@ class Csw(PagedProtocol[_Element]):
             raise ParseError(
                 "%(source)s: %(url)s is not a GetRecords response but <%(element)s>; correct the "
                 "source's url",
-                source=self.source.name,
+                source=source.name,
                 url=reply.url,
                 element=kind,
             )
@@ -144,39 +126,25 @@ class Csw(PagedProtocol[_Element]):
             terms["constraint"] = " AND ".join(map("({})".format, parts)) if parts[1:] else parts[0]
         return terms | {"sortby": options.sort} if options.sort else terms
 
-    def _document(self, terms: Mapping[str, str]) -> bytes:
-        """Return the request as XML (section 10.8.4.1), equivalent to the parameters."""
-        query = [_CSW.ElementSetName(terms["elementSetName"])]
-        if "constraint" in terms:
-            text = _CSW.CqlText(terms["constraint"])
-            query.append(_CSW.Constraint(text, version=terms["constraint_language_version"]))
-        if self.sort:
-            direction = _OGC.SortOrder("DESC" if self.is_descending else "ASC")
-            query.append(_OGC.SortBy(_OGC.SortProperty(_OGC.PropertyName(self.sort), direction)))
-        names = ("service", "version", "resultType", "outputSchema", "startPosition", "maxRecords")
-        attributes = {name: terms[name] for name in names}
-        root = _CSW.GetRecords(_CSW.Query(*query, typeNames=terms["typeNames"]), **attributes)
-        return etree.tostring(root, xml_declaration=True, encoding="UTF-8")
-
     def parse(self, record: _Element) -> Item[_Element]:
         """Return a record: Dublin Core by dc:identifier, ISO 19139 by fileIdentifier, ISO 19115-3 by
         the code of metadataIdentifier, DIF by Entry_ID, DCAT by the identifier or the IRI of the
         resource.
         """
-        resources = [record, *record.iter(*_DCAT)]
-        keys = [_text(each, name) for name in _IDENTIFIERS for each in resources]
-        keys += [each.get(_ABOUT) or "" for each in resources]
-        key = next(filter(None, keys), None)
+        nodes = [record, *record.iter(*_DCAT)]
+        keys, stamps = (
+            [_text(node, name) for name in names for node in nodes]
+            for names in (_IDENTIFIERS, _STAMPS)
+        )
+        key = next(filter(None, [*keys, *(node.get(_ABOUT) for node in nodes)]), None)
         if key is None:
             name = etree.QName(record).localname
             return InvalidRecord(None, f"a record without an identifier, <{name}>")
-        stamps = [_text(each, name) for name in ("modified", "dateStamp") for each in resources]
         raw = etree.tostring(record, encoding="utf-8", with_tail=False)
         return Record(key, record, raw, next(filter(None, stamps), None))
 
     def order(self, record: _Element) -> str | None:
-        name = self.sort.rpartition(":")[2]
-        return _text(record, name) if name and not self.is_descending else None
+        return _text(record, self.sort.rpartition(":")[2]) if self.sort else None
 
     def split(self, cursor: ListCursor, error: HarvestError) -> ListCursor | None:
         """Continue at the value of the sort order that was reached, else in halves by time."""

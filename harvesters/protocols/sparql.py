@@ -8,22 +8,21 @@ Source: https://www.w3.org/TR/sparql11-protocol/
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
-from itertools import accumulate, pairwise
-from typing import Annotated, Any, Self
+from itertools import pairwise
+from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 from pyoxigraph import Literal, NamedNode, Store
 
-from harvesters.errors import HarvestError, ParseError
+from harvesters.errors import HarvestError, ParseError, parser_errors
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply, load_json
-from harvesters.options import Count, Options, Positive, Texts, one_of
-from harvesters.page_model import InvalidRecord, Item, Payload
+from harvesters.options import Count, Options, Positive, Texts
+from harvesters.page_model import InvalidRecord, Payload
 from harvesters.payloads.graph import PREFIXES, TYPE, Graph, iri
 from harvesters.payloads.rdf_parser import builtin_context
 from harvesters.payloads.value_parsing import natural
@@ -43,6 +42,7 @@ from harvesters.source import Source
 
 _TABLE = "application/sparql-results+json, application/json;q=0.9"
 _GRAPH = "application/n-triples, text/turtle;q=0.9, application/rdf+xml;q=0.7"
+_PAGE = 1000  # Subjects listed per query.
 _MAX_SUBJECT_CHARS = 4000  # Keeps addresses below the usual limit of 8,000.
 # No known endpoint truncates below this number of statements; Virtuoso's public ones do at 10,000.
 _MIN_TRUNCATED = 1000
@@ -60,22 +60,10 @@ class SparqlOptions(Options):
         "",
         description="A graph pattern that binds `?subject` to the records, if classes do not select them.",
     )
-    graph: str = Field(
-        "", description="The named graph to query; without it the endpoint's default graph."
-    )
     modified: str = Field(
         "dct:modified|schema:dateModified",
         description="The property path to the time when a record changed; empty if there is none.",
     )
-    namespaces: dict[str, str] = Field(
-        {},
-        description="Prefixes of the pattern and of paths, `prefix = address`, in addition to the known ones.",
-    )
-    method: Annotated[str, one_of(("get", "post"))] = Field(
-        "get",
-        description="The HTTP method: `get`, or `post` for endpoints that accept queries as forms only.",
-    )
-    page: Positive = Field(1000, description="The number of subjects listed per query.")
     size: Positive = Field(
         20,
         description="The number of records described per query, fewer if the address would be too long.",
@@ -88,14 +76,6 @@ class SparqlOptions(Options):
             raise ValueError(
                 Reason(
                     "set either the option 'types' or the option 'pattern', which selects the records"
-                )
-            )
-        if self.pattern and "?subject" not in self.pattern:
-            raise ValueError(Reason("option 'pattern' does not bind ?subject"))
-        if re.search(r"\bSERVICE\b", self.pattern, re.IGNORECASE):
-            raise ValueError(
-                Reason(
-                    "option 'pattern' asks another endpoint (SERVICE); create a source for that one"
                 )
             )
         path = f"({self.modified.strip() or 'a'})"
@@ -130,7 +110,7 @@ class SparqlOptions(Options):
         text = f"{self.pattern} {self.modified}"
         prologue = "".join(
             f"PREFIX {prefix}: {NamedNode(address)}\n"
-            for prefix, address in sorted({**PREFIXES, **self.namespaces}.items())
+            for prefix, address in PREFIXES.items()
             if f"{prefix}:" in text
         )
         return prologue + query_template(name).substitute(terms)
@@ -147,7 +127,7 @@ class Sparql(PagedProtocol[Graph]):
     def __init__(self, source: Source, fetch: Fetch, since: datetime | None) -> None:
         super().__init__(source, fetch, since)
         self.options = SparqlOptions.of(source)
-        self.limit = self.options.page
+        self.limit = _PAGE
         self.listed: list[str] = []  # The next subjects.
 
     def page_size(self, cursor: ListCursor) -> int:
@@ -178,30 +158,21 @@ class Sparql(PagedProtocol[Graph]):
         """
         self.listed = [name for name in self.listed if name > cursor.position]
         self.listed = self.listed or self._list_next(cursor)
-        lengths = accumulate(map(len, self.listed[:size]))
-        named = zip(self.listed, lengths, strict=False)
-        # These fit into an address; one does in any case.
-        fitting = [name for name, length in named if length <= _MAX_SUBJECT_CHARS]
-        subjects = fitting or self.listed[:1]
+        subjects = self.listed[:size]
+        while len(subjects) > 1 and sum(map(len, subjects)) > _MAX_SUBJECT_CHARS:
+            subjects.pop()
         if not subjects:
             return Batch(None, (), cursor.total, "")
-        names = [*filter(_is_iri, subjects)]
-        items: list[Item[Graph]] = []
-        reply = None
-        if names:
-            branches = self._branches(names)
-            reply = self._send(_GRAPH, "description", branches=branches)
-            with parse_rdf(reply, builtin_context) as store:
-                if _MIN_TRUNCATED <= len(store) < self._number("size", branches=branches):
-                    text = "%(url)s: truncates its responses (here to %(count)s statements)"
-                    raise ParseError(text, url=self.source.url, count=len(store))
-                steps = self.options.steps
-                items = [describe(store, name, NamedNode(name), steps) for name in names]
-        items += [
-            InvalidRecord(name, Reason("the endpoint's name for it is not an IRI"))
-            for name in subjects
-            if name not in names
-        ]
+        with parser_errors(Reason("the endpoint's name for it is not an IRI")):
+            nodes = [*map(NamedNode, subjects)]
+        branches = self._branches(nodes)
+        reply = self._send(_GRAPH, "description", branches=branches)
+        with parse_rdf(reply, builtin_context) as store:
+            if _MIN_TRUNCATED <= len(store) < self._number("size", branches=branches):
+                text = "%(url)s: truncates its responses (here to %(count)s statements)"
+                raise ParseError(text, url=self.source.url, count=len(store))
+            steps = self.options.steps
+            items = [describe(store, node.value, node, steps) for node in nodes]
         return Batch(reply, items, cursor.total, subjects[-1])
 
     def probe(self, cursor: ListCursor, error: HarvestError) -> int | None:
@@ -238,11 +209,11 @@ class Sparql(PagedProtocol[Graph]):
             raise ParseError(text, source=self.source.name, url=self.source.url)
         return listed
 
-    def _branches(self, subjects: Sequence[str]) -> str:
+    def _branches(self, subjects: Sequence[NamedNode]) -> str:
         """Return the UNION of the subjects' statements and those of the nodes that they point to,
         step by step, except classes.
         """
-        iris = " ".join(str(NamedNode(subject)) for subject in subjects)
+        iris = " ".join(map(str, subjects))
         parts = [f"{{ VALUES ?node {{ {iris} }} ?node ?property ?value }}"]
         for steps in range(1, self.options.steps + 1):
             nodes = ["?start", *(f"?n{number}" for number in range(1, steps)), "?node"]
@@ -268,27 +239,15 @@ class Sparql(PagedProtocol[Graph]):
         """Send a SELECT query. Return its rows of IRIs and literals as texts; an IRI may be
         invalid.
         """
-        match load_json(self._send(_TABLE, query, **terms)):
-            case {"results": {"bindings": list(rows)}} if all(
-                isinstance(row, dict) for row in rows
-            ):
-                return [
-                    {name: term["value"] for name, term in row.items() if _is_named(term)}
-                    for row in rows
-                ]
-        raise ParseError(
-            "%(source)s: %(url)s did not answer a SELECT query with SPARQL results",
-            source=self.source.name,
-            url=self.source.url,
-        )
+        document = load_json(self._send(_TABLE, query, **terms))
+        text = "%(source)s: %(url)s did not answer a SELECT query with SPARQL results"
+        with parser_errors(Reason(text, source=self.source.name, url=self.source.url)):
+            rows = document["results"]["bindings"]
+            return [{name: term["value"] for name, term in row.items()} for row in rows]
 
     def _send(self, accept: str, query: str, **terms: str) -> Reply:
-        options = self.options
-        parameters = {"query": options.query(query, **terms)}
-        if options.graph:
-            parameters["default-graph-uri"] = options.graph
-        send = self.fetch.post if options.method == "post" else self.fetch.get
-        reply = send(self.source.url, parameters, accept=accept)
+        terms = {"query": self.options.query(query, **terms)}
+        reply = self.fetch.get(self.source.url, terms, accept=accept)
         # Virtuoso reached its time limit and returns a partial result.
         if state := reply.headers.get("x-sql-state"):
             raise ParseError(
@@ -299,20 +258,6 @@ class Sparql(PagedProtocol[Graph]):
                 state=state,
             )
         return reply
-
-
-def _is_named(term: Any) -> bool:
-    return (
-        isinstance(term, dict)
-        and isinstance(term.get("value"), str)
-        and term.get("type") != "bnode"
-    )
-
-
-def _is_iri(text: str) -> bool:
-    with suppress(ValueError):
-        return bool(NamedNode(text))
-    return False
 
 
 PROTOCOL = Protocol(

@@ -661,7 +661,7 @@ def read_pages(
 
 
 def archived_pages(
-    source: Source, base: str, stored: Callable[[str, str], ArchivedResponse]
+    source: Source, base: str, stored: Callable[[str], ArchivedResponse]
 ) -> Iterator[Page[Any]]:
     """Yield the pages of a source whose requests *stored* answers; nothing goes to the network."""
     protocol, _ = check_compatible(source)

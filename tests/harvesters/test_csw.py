@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
-from lxml import etree
 from rows import each
 from simulated import ScriptedRegistry, define_source, harvest, items, keys
 
@@ -31,13 +30,10 @@ class Service:
     count: int
     most: int = 1000
     next: bool = True
-    posts: bool = False
     request_log: list[dict[str, str]] = field(default_factory=list)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        parameters = dict(request.url.params) if request.method == "GET" else _parameters(request)
-        if self.posts and request.method == "GET":
-            return httpx.Response(405)
+        parameters = dict(request.url.params)
         self.request_log.append(parameters)
         start = int(parameters["startPosition"])
         size = min(self.most, int(parameters["maxRecords"]))
@@ -49,23 +45,6 @@ class Service:
         following = numbers.stop if numbers and numbers.stop <= self.count else 0
         result = f' nextRecord="{following}"' if self.next else ""
         return httpx.Response(200, text=RESULTS.format(self.count, result, body))
-
-
-def _parameters(request: httpx.Request) -> dict[str, str]:
-    assert request.headers["content-type"] == "application/xml"
-    root = etree.fromstring(request.content)
-    query = root.find("{*}Query")
-    assert query is not None
-    below = {
-        "constraint": query.findtext(".//{*}CqlText"),
-        "sort": query.findtext(".//{*}PropertyName"),
-        "order": query.findtext(".//{*}SortOrder"),
-    }
-    given = (*root.attrib.items(), *query.attrib.items())
-    return {
-        **{str(name): str(text) for name, text in given},
-        **{name: text for name, text in below.items() if text},
-    }
 
 
 def source(**options: Any) -> Source:
@@ -128,19 +107,6 @@ def test_iso_records_have_their_file_identifier_and_others_are_unreadable() -> N
 
     assert (type(iso), iso.key, iso.modified) == (Record, "f-1", "2026-02-01")
     assert (type(other), other.key) == (InvalidRecord, None)
-
-
-def test_a_service_that_takes_xml_only_is_asked_by_post() -> None:
-    server = Service(7, most=5, posts=True)
-    options = {"method": "post", "constraint": "dc:type = 'dataset'", "sort": "dc:identifier:D"}
-
-    pages = harvest(server, source(**options))
-
-    assert keys(pages) == [f"r{number:03}" for number in range(1, 8)]
-    assert {
-        "service": "CSW", "version": "2.0.2", "resultType": "results", "typeNames": "csw:Record", "maxRecords": "50",
-        "startPosition": "6", "constraint": "dc:type = 'dataset'", "sort": "dc:identifier", "order": "DESC",
-    }.items() <= server.request_log[1].items()  # fmt: skip
 
 
 def test_a_record_in_dcat_is_known_by_its_identifier_or_its_iri() -> None:

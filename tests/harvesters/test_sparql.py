@@ -12,9 +12,9 @@ import replay
 from pyoxigraph import RdfFormat, Store
 from rdf_terms import value
 from rows import each
-from simulated import ScriptedRegistry, define_source, harvest, items, keys
+from simulated import define_source, harvest, items, keys
 
-from harvesters.errors import ParseError, UnexpectedStatusError
+from harvesters.errors import ParseError
 from harvesters.page_model import InvalidRecord, Page, Record
 from harvesters.payloads.paths import compile_property_path
 from harvesters.source import Source
@@ -38,8 +38,7 @@ class SourceEndpoint:
     """An endpoint over *data* that silently cuts tables after *rows* and graphs after *triples*.
 
     It answers 503 to a query for a *poison* subject or with a text of *mute*. With *part* it marks
-    its answers as Virtuoso does when its time is over; with *forms* it accepts queries by POST
-    only.
+    its answers as Virtuoso does when its time is over.
     """
 
     data: str
@@ -48,7 +47,6 @@ class SourceEndpoint:
     poison: Collection[str] = ()
     mute: Sequence[str] = ()
     part: bool = False
-    forms: bool = False
     request_log: list[str] = field(default_factory=list)
     store: Store = field(init=False)
 
@@ -57,10 +55,6 @@ class SourceEndpoint:
         self.store.load(input=(HEAD + self.data).encode(), format=RdfFormat.TURTLE)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        if request.method == "POST":
-            return self._posted(request)
-        if self.forms:
-            return httpx.Response(405)
         query = request.url.params["query"]
         self.request_log.append(query)
         construct = "CONSTRUCT {" in query
@@ -82,14 +76,6 @@ class SourceEndpoint:
         body = whole.json()
         body["results"]["bindings"] = body["results"]["bindings"][: self.rows]
         return httpx.Response(200, json=body, headers=headers)
-
-    def _posted(self, request: httpx.Request) -> httpx.Response:
-        assert request.headers["content-type"] == "application/x-www-form-urlencoded"
-        self.forms = False
-        try:
-            return self(httpx.Request("GET", request.url.copy_with(query=request.content)))
-        finally:
-            self.forms = True
 
 
 def names(pages: Iterable[Page[Any]]) -> list[Any]:
@@ -179,7 +165,7 @@ def test_a_listing_that_is_too_much_is_asked_for_in_smaller_pages() -> None:
 
 
 def test_a_count_that_is_not_reached_leaves_the_harvest_incomplete() -> None:
-    endpoint = SourceEndpoint(projects(45))
+    endpoint = SourceEndpoint(projects(45), rows=30)
 
     def short(request: httpx.Request) -> httpx.Response:
         answer = endpoint(request)
@@ -187,7 +173,7 @@ def test_a_count_that_is_not_reached_leaves_the_harvest_incomplete() -> None:
             return answer
         return httpx.Response(200, json={**answer.json(), "results": {"bindings": []}})
 
-    pages = harvest(short, source(page=30))
+    pages = harvest(short, source())
 
     assert str(pages[-1].incomplete_reason) == "the list ended after 30 of 45 records"
 
@@ -238,28 +224,9 @@ def test_addresses_stay_short() -> None:
     assert max(len(query) for query in server.request_log) < 9000
 
 
-def test_a_graph_is_asked_for_by_the_protocol() -> None:
-    server = ScriptedRegistry(
-        lambda request: replay.endpoint(Store(), httpx.Request("GET", request.url))
-    )
-
-    harvest(server, source(graph="https://registry.example/g"))
-
-    graph = "default-graph-uri=https%3A%2F%2Fregistry.example%2Fg"
-    assert [query for query in server.request_log if graph not in query] == []
-
-
 def test_no_query_has_a_word_of_the_registrys_own() -> None:
     server = SourceEndpoint(projects(2, "; dct:description '''} DROP ALL ; {'''"))
 
     harvest(server, source())
 
     assert [query for query in server.request_log if re.search("DROP", query)] == []
-
-
-def test_an_endpoint_that_takes_forms_only_is_asked_by_post() -> None:
-    server = SourceEndpoint(projects(30), forms=True)
-
-    assert len(items(harvest(server, source(method="post")))) == 30
-    with pytest.raises(UnexpectedStatusError):
-        harvest(server, source())
