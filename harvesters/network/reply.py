@@ -448,7 +448,7 @@ class InvalidJson:
         self.description = word
 
 
-def load_json(reply: Reply, charset: str = "utf-8") -> Any:
+def load_json(reply: Reply) -> Any:
     """Parse the body as JSON; a byte order mark is ignored.
 
     What JSON forbids but many programs write (NaN, half of a surrogate pair) is accepted here, and
@@ -459,13 +459,13 @@ def load_json(reply: Reply, charset: str = "utf-8") -> Any:
     with parser_errors(
         Reason("%(url)s: cannot be read as %(format)s", url=reply.url, format="JSON")
     ):
-        if charset == "utf-8" and not _LARGE_NUMBER.search(content):
+        if not _LARGE_NUMBER.search(content):
             # After an error the slower parser reads it: it accepts more, and its errors say more.
             with suppress(orjson.JSONDecodeError):
                 return orjson.loads(content.removeprefix(codecs.BOM_UTF8))
         try:
             return json.loads(
-                decode_text(reply, charset), parse_constant=InvalidJson, parse_int=_integer
+                decode_text(reply, "utf-8"), parse_constant=InvalidJson, parse_int=_integer
             )
         except json.JSONDecodeError as error:
             is_json = reply.media_type in {"", "application/json"}

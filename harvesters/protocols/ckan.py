@@ -65,9 +65,7 @@ class Ckan(PagedProtocol[Row]):
         result = unwrap_result(self.source, reply)
         if isinstance(result, dict):
             result = result.get("results", result)
-        for part in result if isinstance(result, list) else [result]:
-            # DKAN wraps lists in a list.
-            yield from map(self.parse, part if isinstance(part, list) else [part])
+        return map(self.parse, result if isinstance(result, list) else [result])
 
     def page_size(self, cursor: ListCursor) -> int:
         return self.options.rows
@@ -97,12 +95,9 @@ class Ckan(PagedProtocol[Row]):
     def parse(self, record: Any) -> Item[Row]:
         if not isinstance(record, dict):
             return no_object(record)
-        key = record.get("id") or record.get("name") or record.get("identifier")
+        key = record.get("id") or record.get("name")
         if not isinstance(key, str) or not key.strip():
-            title = repr(str(record.get("title"))[:80])
-            return InvalidRecord(
-                None, Reason("a record without an identifier, titled %(title)s", title=title)
-            )
+            return InvalidRecord(None, Reason("a record without an identifier"))
         modified = record.get("metadata_modified")
         modified = modified if isinstance(modified, str) else None
         if record.get("state") == "deleted":
@@ -136,16 +131,16 @@ def unwrap_result(source: Source, reply: Reply) -> Any:
     """Return the result in CKAN's envelope; a document without an envelope is its own result. Raise
     ParseError if CKAN reports an error.
     """
-    document = load_json(reply)
-    if not isinstance(document, dict) or document.keys().isdisjoint(("success", "result")):
-        return document
-    if document.get("success") is not False:
-        return document.get("result")
-    error = document.get("error")
-    if isinstance(error, dict):
-        error = error.get("message") or error.get("__type") or error
-    text = "%(source)s: %(url)s reports an error: %(message)s"
-    raise ParseError(text, source=source.name, url=reply.url, message=str(error)[:300])
+    match load_json(reply):
+        case {"success": False, **rest}:
+            error = rest.get("error")
+            message = error.get("message", error) if isinstance(error, dict) else error
+            text = "%(source)s: %(url)s reports an error: %(message)s"
+            raise ParseError(text, source=source.name, url=reply.url, message=str(message)[:300])
+        case {"result": result}:
+            return result
+        case document:
+            return document
 
 
 def is_response_url(url: str) -> bool:

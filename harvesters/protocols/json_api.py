@@ -10,7 +10,6 @@ from pathlib import PurePosixPath
 from typing import Annotated, Any, Self
 from urllib.parse import unquote
 
-import httpx
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from harvesters.errors import HarvestError, ParseError, SourceDefinitionError
@@ -80,8 +79,7 @@ class JsonOptions(Options):
     cursor: str = Field("", description="The parameter for the cursor to which `next` leads.")
     next: Path = Field(
         "",
-        description="JMESPath to the address of the next page, or with `cursor` to the cursor; "
-        "`Link` headers are followed too.",
+        description="JMESPath to the address of the next page, or with `cursor` to the cursor.",
     )
     files: Path = Field(
         "",
@@ -90,9 +88,6 @@ class JsonOptions(Options):
     since: str = Field("", description="The parameter for the time since which records changed.")
     since_format: str = Field(
         "%Y-%m-%dT%H:%M:%SZ", description="The format of that time, in UTC (strftime)."
-    )
-    charset: str = Field(
-        "utf-8", description="The text's charset, if it is not UTF-8 as JSON requires."
     )
 
     @model_validator(mode="after")
@@ -149,7 +144,7 @@ class JsonPages(PagedProtocol[Row]):
         if reply.not_modified:
             yield Page((), None, at=reply.at, unchanged=True)
             return
-        document = load_json(reply, options.charset)
+        document = load_json(reply)
         if options.files:
             yield from self._read_files(reply, document, cursor)
             return
@@ -158,7 +153,7 @@ class JsonPages(PagedProtocol[Row]):
 
     def _read_files(self, reply: Reply, index: Any, cursor: str | None) -> Pages[Row]:
         """Yield the records of each file of an index, in the order of their addresses."""
-        path, charset = self.options.files, self.options.charset
+        path = self.options.files
         listed = _compile(path)(index)
         if not isinstance(listed, list):
             text = "%(source)s: %(url)s has no list at '%(path)s' (the option 'files')"
@@ -171,7 +166,7 @@ class JsonPages(PagedProtocol[Row]):
             documents.append(ListedDocument(address, stem, has_own_keys=bool(self.key_path)))
 
         def parse(document: ListedDocument, reply: Reply) -> Items:
-            rows = self.find_rows(reply, load_json(reply, charset))
+            rows = self.find_rows(reply, load_json(reply))
             return tuple(self.parse((name or document.key, row)) for name, row in rows)
 
         reader = DocumentReader(
@@ -202,11 +197,11 @@ class JsonPages(PagedProtocol[Row]):
         elif cursor.position:
             address, terms = cursor.position, {}
         reply = self.fetch.get(address, terms, accept=_ACCEPT)
-        document = load_json(reply, options.charset)
+        document = load_json(reply)
         rows, total = self.find_rows(reply, document), self.total(reply, document)
         if options.page or options.offset:
             return Batch(reply, rows, total, "" if cursor.sizes and len(rows) < size else None)
-        following = self.find_next(document) if options.next else _next_link(reply)
+        following = self.find_next(document)
         if options.cursor:
             return Batch(reply, rows, total, "" if following in (None, False) else str(following))
         return Batch(reply, rows, total, join_url(reply.url, str(following)) if following else "")
@@ -282,18 +277,6 @@ class JsonPages(PagedProtocol[Row]):
         count = next(number for number in range(2, size + 1) if size % number == 0)
         return (size // count,) * count
 
-    def indivisible(self, error: HarvestError) -> HarvestError:
-        text = "%(error)s; only the page itself links to the next one, so the list cannot continue after it"
-        if self.options.page or self.options.offset:
-            text = (
-                "%(error)s; its pages do not have the requested size, so it cannot be read in "
-                "pieces; correct the option 'size'"
-                if self.options.limit
-                else "%(error)s; set the option 'limit' (the parameter for the page size), so that it can "
-                "be read in pieces"
-            )
-        return ParseError(text, error=error.reason)
-
     def split(self, cursor: ListCursor, error: HarvestError) -> ListCursor | None:
         """Continue at the newest change if they were sorted; begin a list again whose cursor was
         rejected, if it was read further than the last time.
@@ -308,12 +291,9 @@ class JsonPages(PagedProtocol[Row]):
             )
             is_proven = cursor.total is not None
             return cursor.restart(((since,),)).mark_incomplete(None if is_proven else why)
-        if not cursor.position or not isinstance(error, CURSOR_ERRORS):
+        is_rejected = isinstance(error, CURSOR_ERRORS) and cursor.position != ""
+        if not is_rejected or cursor.offset <= cursor.reach:
             return None
-        if cursor.offset <= cursor.reach:
-            raise ParseError(
-                "%(error)s; its list cannot be read to the end", error=error.reason
-            ) from error
         return cursor.restart(cursor.windows, cursor.offset)
 
     def _format_since(self, moment: datetime) -> str:
@@ -323,19 +303,6 @@ class JsonPages(PagedProtocol[Row]):
 
 def _compile(path: str) -> Search:
     return compile_jmespath(path) if path else lambda _: None
-
-
-def _next_link(reply: Reply) -> str | None:
-    """Return the address that a Link header calls the next one.
-
-    >>> link = '<https://a.example/1>; rel="prev", <https://a.example/3>; title="3"; rel="last next"'
-    >>> _next_link(Reply("", 200, httpx.Headers({"Link": link}), b""))
-    'https://a.example/3'
-    """
-    links = httpx.Response(200, headers=reply.headers).links.values()
-    return next(
-        (link["url"] for link in links if "next" in link.get("rel", "").lower().split()), None
-    )
 
 
 def _text(value: Any) -> str | None:

@@ -266,10 +266,6 @@ class PagedProtocol(ABC, Generic[P]):
         )
         return InvalidRecord(None, fault), cursor.mark_incomplete(doubt)
 
-    def indivisible(self, error: HarvestError) -> HarvestError:
-        """Return the error of a page that can be neither read nor divided."""
-        return error
-
     def probe(self, cursor: ListCursor, error: HarvestError) -> int | None:
         """Return the total of the window. Raise *error* if the registry answers nothing at all."""
         failure: HarvestError = error
@@ -433,7 +429,7 @@ class PagedProtocol(ABC, Generic[P]):
             raise error
         pieces: tuple[int, ...] = self.pieces(state, size, left) if size > 1 else ()
         if size > 1 and not pieces:
-            return (), self._split(state, self.indivisible(error))
+            return (), self._split(state, error)
         if total is not None and not state.sizes and self._is_capped(state, size, total):
             return (), self._split(state, error)
         if pieces:

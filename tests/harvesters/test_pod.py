@@ -82,7 +82,6 @@ def test_dcat_us_3_brings_series_services_and_catalogues_within() -> None:
     ]  # fmt: skip
     assert at_path(records[0], "dcat:theme/skos:prefLabel") == ["Water"]
     assert at_path(records[0], "dct:temporal/dcat:startDate") == ["2024-01-01"]
-    assert [record.key for record in read(document=document, series=False)] == ["d", "n"]
 
 
 @each("document", [[{"identifier": "a", "title": "A"}], {"identifier": "a", "title": "A"}])
