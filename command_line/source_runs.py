@@ -24,7 +24,6 @@ from command_line.workspace import (
     results_table,
 )
 from harvesters.errors import HarvestError, PlanError, QuietHoursError
-from harvesters.ledger import operators
 from harvesters.ledger.models import SUCCESSFUL
 from harvesters.reasons import Reason
 from harvesters.runs import run_report
@@ -82,7 +81,7 @@ def run_sources(
                 and (
                     context.ledger.fetched_runs(source.name, SUCCESSFUL)
                     if full is None
-                    else not operators.is_retired(context.ledger, source.name)
+                    else not context.ledger.is_retired(source.name)
                 )
             )
         ]

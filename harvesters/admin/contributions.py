@@ -32,7 +32,7 @@ from harvesters.participation.prize_routes import text_of
 from harvesters.participation.submitters import SOURCE
 from harvesters.participation.uploads import picture_response
 from harvesters.runs.operations import MAX_ANSWER_LENGTH
-from harvesters.runs.reported_problems import problem_target, undecided_problems
+from harvesters.runs.reported_problems import problem_target
 from harvesters.site import InvalidValue, NotFound, Site, VersionConflict, render_errors_as_pages
 from vocab.iris import Iris
 
@@ -231,6 +231,6 @@ def show_problems(show: RendererDep, context: ContextDep) -> Response:
     """Show the problems that nobody has answered and no harvest has fixed, oldest first."""
     waiting = [
         (item, problem_target(item, Iris(context.base)))
-        for item in undecided_problems(context.ledger)
+        for item in context.ledger.undecided_problems()
     ]
     return show("problems.html", problems=waiting, most=MAX_ANSWER_LENGTH)

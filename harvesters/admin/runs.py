@@ -30,7 +30,6 @@ from harvesters.ledger.submissions import count_comments
 from harvesters.matching.clusters import Status, classify_stored
 from harvesters.reasons import Reason
 from harvesters.runs.operations import OVERRIDABLE_LIMITS, approve, reject
-from harvesters.runs.reported_problems import undecided_problems
 from harvesters.runs.run_log import is_schedule_running
 from harvesters.site import (
     InvalidValue,
@@ -85,7 +84,7 @@ def count_waiting(context: AdminContext) -> Mapping[str, int]:
             for source in context.sources()
             if source.suggest != NOTHING or source.decisions
         ),
-        "problems": len(undecided_problems(ledger)),
+        "problems": len(ledger.undecided_problems()),
     }
 
 

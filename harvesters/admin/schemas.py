@@ -183,7 +183,7 @@ def run_view(run: Run, *, is_interrupted: bool = False) -> RunView:
 
 def source_views(context: AdminContext) -> list[SourceView]:
     """Return all sources with a valid definition, by name."""
-    now, holds = context.now(), operators.holds(context.ledger)
+    now, holds = context.now(), context.ledger.holds()
     statuses = {status.source: status for status in source_statuses(context.reader(), now)}
     return [
         _source_view(source, statuses[source.name], holds.get(source.name), now)
@@ -325,9 +325,9 @@ def plan_view(context: AdminContext, run: Run) -> PlanView:
         published=ledger.count_published(run.source),
         outcomes={outcome.value: count for outcome, count in ledger.outcomes(run).items()},
         limits=asdict(source.limits),
-        overrides=operators.overrides(ledger, run.source),
+        overrides=ledger.overrides(run.source),
         notices=[*ledger.notices(run)],
-        hold=operators.holds(ledger).get(run.source),
+        hold=ledger.holds().get(run.source),
         approved_by=operators.endorsements(ledger, run.id) if run.state is State.HELD else [],
         undoable=undoable is not None and undoable.id == run.id,
     )

@@ -18,13 +18,18 @@ from harvesters.ledger.database import Database, insert, insert_all, insertable
 from harvesters.ledger.models import (
     NOT_PUBLISHED,
     OPEN_STATES,
+    PUBLISHED_RUNS,
     SERVED,
     UPSERTED,
+    GrantedOverride,
     LogLine,
     Notice,
     Outcome,
     RecordState,
+    Removal,
+    RemovalKind,
     Run,
+    SourceHold,
     StagedDiff,
     StagedRecord,
     State,
@@ -33,6 +38,7 @@ from harvesters.ledger.models import (
     compress,
     decompress,
 )
+from harvesters.ledger.participation import UNDECIDED, ReportedProblem
 from harvesters.page_model import SourcePosition, Validator
 from harvesters.reasons import Reason, other
 
@@ -416,6 +422,43 @@ class Ledger(Database):
         received = (_staged.run == run.id, _staged.seq >= 0, _staged.key.is_not(None))
         query = sa.select(_staged.key).where(*received).order_by(_staged.seq.desc()).limit(1)
         return next(iter(self.scalars(query)), None)
+
+    # ---- what operators decided
+
+    def holds(self) -> dict[str, SourceHold]:
+        """Return the sources on hold, by name."""
+        return {item.source: item for item in self.select(SourceHold, order=[t.hold.c.source])}
+
+    def overrides(self, source: str) -> list[GrantedOverride]:
+        """Return all overrides granted to a source, the oldest first."""
+        c = t.override.c
+        return self.select(GrantedOverride, c.source == source, order=[c.id])
+
+    def removals(self, source: str, kind: RemovalKind, run: str = "") -> list[Removal]:
+        """Return the removals of a source that are effective or that *run* makes effective; without
+        retirements that ended.
+        """
+        r, is_effective = t.removal.c, _run.state.in_((State.COMMITTING, *PUBLISHED_RUNS))
+        effective = sa.select(_run.id).where(sa.or_(is_effective, _run.id == run))
+        where = (r.source == source, r.kind == kind, r.ended.is_(None), r.run.in_(effective))
+        return self.select(Removal, *where)
+
+    def is_retired(self, source: str, run: str = "") -> bool:
+        """Return whether a source was retired and not resumed since, or is retired by *run*."""
+        return bool(self.removals(source, RemovalKind.RETIRE, run))
+
+    def forgotten_keys(self, source: str) -> frozenset[str]:
+        """Return the digests of the keys that must not be published again."""
+        removed = self.removals(source, RemovalKind.FORGET)
+        return frozenset(item.key_digest for item in removed if item.key_digest)
+
+    def undecided_problems(self, source: str | None = None) -> list[ReportedProblem]:
+        """Return the problems that are neither answered nor fixed, of one source or of all, the
+        oldest first.
+        """
+        c = t.problem.c
+        where = [c.state.in_(UNDECIDED), *([c.source == source] if source else [])]
+        return self.select(ReportedProblem, *where, order=[c.id])
 
     # ---- plans
 

@@ -16,16 +16,12 @@ from harvesters.ledger import tables as t
 from harvesters.ledger.database import Database, insert
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import (
-    PUBLISHED_RUNS,
     TOMBSTONED,
     AuditEntry,
     DefinitionVersion,
-    GrantedOverride,
     Removal,
-    RemovalKind,
     RunRequest,
     SourceHold,
-    State,
     decompress,
 )
 from harvesters.ledger.models import Scope as Scope
@@ -134,10 +130,6 @@ def record_use(ledger: Ledger, key: Key, now: datetime) -> None:
         ledger.update(t.key, t.key.c.id == key.id, last_used=now)
 
 
-# A removal is effective once its run is in one of these states.
-_EFFECTIVE = (State.COMMITTING, *PUBLISHED_RUNS)
-
-
 def audit_entries(ledger: Database, limit: int = 50, source: str | None = None) -> list[AuditEntry]:
     """Return the newest audit entries, of one source or of all."""
     c = t.audit_log.c
@@ -199,7 +191,7 @@ def _is_proposal(source: str) -> tuple[sa.ColumnElement[bool], ...]:
     return t.definition.c.source == source, t.definition.c.before.is_not(None)
 
 
-# ---- holds and overrides
+# ---- holds
 
 
 def hold(ledger: Database, hold: SourceHold) -> None:
@@ -211,22 +203,6 @@ def hold(ledger: Database, hold: SourceHold) -> None:
 def release(ledger: Database, source: str) -> bool:
     """Remove the hold on a source; return whether there was one."""
     return ledger.delete(t.hold, t.hold.c.source == source) > 0
-
-
-def holds(ledger: Database) -> dict[str, SourceHold]:
-    """Return the sources on hold, by name."""
-    return {item.source: item for item in ledger.select(SourceHold, order=[t.hold.c.source])}
-
-
-def overrides(ledger: Database, source: str) -> list[GrantedOverride]:
-    """Return all overrides granted to a source, the oldest first."""
-    c = t.override.c
-    return ledger.select(GrantedOverride, c.source == source, order=[c.id])
-
-
-def consume(ledger: Database, numbers: list[int], run: str) -> None:
-    """Record that a run consumed overrides."""
-    ledger.update(t.override, t.override.c.id.in_(numbers), used=run)
 
 
 # ---- run requests
@@ -285,34 +261,6 @@ def complete_request(ledger: Database, number: int, run: str) -> None:
 def removal(ledger: Database, run: str) -> Removal | None:
     """Return the removal that a run plans, or None."""
     return ledger.first(Removal, t.removal.c.run == run)
-
-
-def is_retired(ledger: Database, source: str, run: str = "") -> bool:
-    """Return whether a source was retired and not resumed since, or is retired by *run*."""
-    u = t.run.c
-    holds = sa.or_(u.state.in_(_EFFECTIVE), u.id == run)
-    query = sa.select(u.id).join(t.removal, u.id == t.removal.c.run)
-    return bool(ledger.rows(query.where(*_is_retirement(source), holds).limit(1)))
-
-
-def resume_source(ledger: Database, source: str, now: datetime) -> bool:
-    """End the retirement of a source; return whether it was retired."""
-    return is_retired(ledger, source) and bool(
-        ledger.update(t.removal, *_is_retirement(source), ended=now)
-    )
-
-
-def _is_retirement(source: str) -> tuple[sa.ColumnElement[bool], ...]:
-    c = t.removal.c
-    return c.source == source, c.kind == RemovalKind.RETIRE, c.ended.is_(None)
-
-
-def forgotten_keys(ledger: Database, source: str) -> frozenset[str]:
-    """Return the digests of the keys that must not be published again."""
-    c, u = t.removal.c, t.run.c
-    query = sa.select(c.key_digest).join(t.run, u.id == c.run)
-    query = query.where(c.source == source, c.kind == RemovalKind.FORGET, u.state.in_(_EFFECTIVE))
-    return frozenset(ledger.scalars(query))
 
 
 def archived_positions(ledger: Database, source: str, key: str) -> list[SourcePosition]:

@@ -290,19 +290,13 @@ def method_versions(source: Source) -> tuple[str, ...]:
     """Return the methods, with their versions, that suggest topics for the records of *source*; a
     new version maps them again.
     """
-    if source.suggest == NOTHING:
-        return ()
     model = _classification() if source.suggest == MODEL else None
     models = (f"{model.NAME} {model.load().version}",) if model else ()
     return (f"{METHOD} {VERSION}", *models)
 
 
-def model_fault(source: Source) -> str:
-    """Return why the model that *source* asks for cannot be used, and what to do; "" if it can be,
-    or if none is asked for.
-    """
-    if source.suggest != MODEL:
-        return ""
+def model_fault() -> str:
+    """Return why the model cannot be used, and what to do; "" if it can be."""
     try:
         _classification().check_model()
     except HarvestError as error:

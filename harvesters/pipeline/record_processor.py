@@ -65,7 +65,7 @@ from harvesters.pipeline.processes import (
 )
 from harvesters.protocols.protocol import PROTOCOLS, Protocol
 from harvesters.reasons import Reason
-from harvesters.source import NOTHING, Source
+from harvesters.source import MODEL, NOTHING, Source
 from journal import processes as fork_server
 from shapes.rules import Severity, rules
 from shapes.validate import EngineName, Result, describe_results, validate_many
@@ -139,7 +139,7 @@ def compatibility_faults(source: Source) -> list[Reason]:
         faults += _field_faults(source, protocol)
     except SourceDefinitionError as error:
         faults.extend(error.faults)
-    if fault := model_fault(source):
+    if source.suggest == MODEL and (fault := model_fault()):
         faults.append(
             located(source.name, Reason("suggest is 'model', but %(error)s", error=fault))
         )

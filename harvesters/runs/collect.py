@@ -36,7 +36,7 @@ from harvesters.errors import (
     QuietHoursError,
     RepeatedPageError,
 )
-from harvesters.ledger import operators, prizes, submissions
+from harvesters.ledger import prizes, submissions
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import (
     SUCCESSFUL,
@@ -81,7 +81,7 @@ from harvesters.pipeline.record_processor import (
 )
 from harvesters.reasons import READ_UP_TO, Reason, as_reason, other
 from harvesters.runs.context import HarvestContext, child_lock
-from harvesters.source import Source
+from harvesters.source import NOTHING, Source
 from journal.journal import Journal
 from shapes.rules import shapes_digest
 from vocab.iris import Iris
@@ -113,7 +113,7 @@ def rules_digest(source: Source, context: HarvestContext) -> str:
         sorted(source.options.items()),
         *([source.words] if source.words else []),
         *([source.decisions] if source.decisions else []),
-        *method_versions(source),
+        *(() if source.suggest == NOTHING else method_versions(source)),
     )
     rules = repr((VERSION, definition, context.iris.base, shapes_digest(context.iris.base)))
     return blake2b(rules.encode(), digest_size=16).hexdigest()
@@ -137,7 +137,7 @@ def collect_pages(
         rules_unchanged = run.rules == last_rules_digest(source, context)
         is_new = rules_unchanged and not run.pages and not full
         known = _validators(source, context, run) if is_new else {}
-        forgotten = operators.forgotten_keys(ledger, source.name)
+        forgotten = ledger.forgotten_keys(source.name)
         task = ProcessingTask(
             run, source, context.iris.base, context.pool.name, rules_unchanged, forgotten=forgotten
         )
@@ -285,7 +285,7 @@ def collect_archived_pages(
 
     Records that come out unchanged, or that are no longer at their source, are not touched.
     """
-    forgotten = operators.forgotten_keys(context.ledger, source.name)
+    forgotten = context.ledger.forgotten_keys(source.name)
     for archived in archived_runs:
         log.debug("re-mapping the archived responses", source=source.name, run=archived.id)
         replay = Replay(

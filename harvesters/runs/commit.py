@@ -13,7 +13,6 @@ from urllib.parse import unquote
 from isal import isal_zlib
 
 from harvesters.errors import HarvestError, LedgerError, LockLostError, error_reason
-from harvesters.ledger import operators
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import (
     ERASED,
@@ -102,41 +101,22 @@ def inconsistencies(run: Run, ledger: Ledger) -> list[Reason]:
     )
     added = listed[Outcome.NEW] + listed[Outcome.REIDENTIFIED]
     after = counts.get("published_before", 0) + added - tombstoned
-    published = ledger.count_published(run.source)
-    checks = [
-        (
-            run.fetched == seen,
-            Reason(
-                "inconsistent numbers: %(counted)s records fetched, but %(listed)s listed by "
-                "outcome; this is a bug, please report it",
-                counted=run.fetched,
-                listed=seen,
-            ),
-        ),
-        (
-            after == published,
-            Reason(
-                "inconsistent numbers: %(counted)s records published, but %(listed)s in the ledger; "
-                "this is a bug, please report it",
-                counted=after,
-                listed=published,
-            ),
-        ),
-    ]
-    checks += (
-        (
-            counts.get(outcome.value, 0) == count,
-            Reason(
-                "inconsistent numbers: %(counted)s records counted as %(outcome)s, but %(listed)s "
-                "listed; this is a bug, please report it",
-                outcome=outcome.value,
-                counted=counts.get(outcome.value, 0),
-                listed=count,
-            ),
+    pairs = {
+        "fetched": (run.fetched, seen),
+        "published": (after, ledger.count_published(run.source)),
+        **{item.value: (counts.get(item.value, 0), count) for item, count in listed.items()},
+    }
+    return [
+        Reason(
+            "inconsistent numbers: %(counted)s records counted as %(outcome)s, but %(listed)s "
+            "listed; this is a bug, please report it",
+            outcome=name,
+            counted=counted,
+            listed=count,
         )
-        for outcome, count in listed.items()
-    )
-    return [reason for is_consistent, reason in checks if not is_consistent]
+        for name, (counted, count) in pairs.items()
+        if counted != count
+    ]
 
 
 _SMALL_ENTRY = 1 << 20  # bytes: an entry up to this size is published, however little was received
@@ -286,7 +266,8 @@ def _close_run(
     state = State.INCOMPLETE if run.reasons else run.state
     ended = replace(run, state=state, ended=max(context.now(), run.planned or run.started))
     ledger.apply_run(ended, _state_changes(ended, context))
-    close_fixed_problems(ended, context)
+    if problems := ledger.undecided_problems(run.source):
+        close_fixed_problems(problems, ended, context)
     if errors := inconsistencies(ended, ledger):
         ended = replace(ended, state=State.INCOMPLETE, reasons=(*ended.reasons, *errors))
         ledger.save(ended)
@@ -424,7 +405,7 @@ def _source_description(source: Source, context: HarvestContext, run: Run) -> st
         source.protocol,
         source.mapping,
         source.every,
-        is_retired=operators.is_retired(context.ledger, source.name, run.id),
+        is_retired=context.ledger.is_retired(source.name, run.id),
     )
     return "\n".join(describe_source(registry, context.iris))
 

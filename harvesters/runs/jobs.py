@@ -62,7 +62,7 @@ class LocalJobs:
         operators.requeue_all(ledger)
 
     def run_due(self, source: Source) -> None:
-        if not operators.is_retired(self.context.ledger, source.name):
+        if not self.context.ledger.is_retired(source.name):
             self.run(source)
 
     run_postponed = run_due

@@ -27,6 +27,7 @@ from harvesters.errors import (
     UnknownError,
 )
 from harvesters.ledger import operators, outbox
+from harvesters.ledger import tables as t
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import (
     MAX_NOTE_LENGTH,
@@ -356,7 +357,7 @@ def _record_approval(
     if override and not any(
         (item.limit, item.value, item.until, item.by, item.used)
         == (override.limit, override.value, override.until, by, None)
-        for item in operators.overrides(ledger, waiting.source)
+        for item in ledger.overrides(waiting.source)
     ):
         values = (override.limit, override.value, override.until, by, now, None)
         ledger.add(GrantedOverride(0, waiting.source, *values))
@@ -453,7 +454,8 @@ def retire(context: HarvestContext, source: Source, *, by: str, reason: Note = "
 )
 def resume(context: HarvestContext, name: str, *, by: str) -> None:
     """Harvest a retired source again, from its next due time on."""
-    if not operators.resume_source(context.ledger, name, context.now()):
+    retired = [item.run for item in context.ledger.removals(name, RemovalKind.RETIRE)]
+    if not context.ledger.update(t.removal, t.removal.c.run.in_(retired), ended=context.now()):
         raise PlanError(
             Reason(
                 "%(source)s: not retired; to list sources: `stocktake sources list`", source=name
@@ -468,7 +470,7 @@ def forget(context: HarvestContext, source: Source, key: str, *, by: str) -> Run
     and lists where it remains.
     """
     digest = key_digest(key)
-    if digest not in operators.forgotten_keys(context.ledger, source.name):
+    if digest not in context.ledger.forgotten_keys(source.name):
         return plan_removal(source, context, RemovalKind.FORGET, key, by=by).run
     remaining = erase(source.name, key, context)
     audit(context, by, "erased a removed record", source.name, note=f"SHA-256 of its key: {digest}")

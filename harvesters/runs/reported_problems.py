@@ -4,7 +4,7 @@ later harvest changes the statements that it is about.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
@@ -58,7 +58,7 @@ def file_problem(context: HarvestContext, filed: ReportedProblem, notify: Notify
         stored = ledger.stored_records(filed.source, [filed.key]).get(filed.key)
         if stored is None or stored.state not in SERVED:
             return None
-    waiting = undecided_problems(ledger)
+    waiting = ledger.undecided_problems()
     if (
         len(waiting) >= MAX_UNDECIDED
         or sum((item.source, item.key) == about for item in waiting) >= MAX_OF_RECORD
@@ -117,17 +117,6 @@ def reported_problem(ledger: Database, id: int) -> ReportedProblem | None:
     return ledger.first(ReportedProblem, t.problem.c.id == id)
 
 
-def undecided_problems(
-    ledger: Database, source: str | None = None, limit: int = 1000
-) -> list[ReportedProblem]:
-    """Return the problems that are neither answered nor fixed, of one source or of all, oldest
-    first.
-    """
-    c = t.problem.c
-    where = [c.state.in_(UNDECIDED), *([c.source == source] if source else [])]
-    return ledger.select(ReportedProblem, *where, order=[c.id], limit=limit)
-
-
 def mark_problem_sent(ledger: Database, topic: str, now: datetime) -> None:
     """Mark the open problem of a delivered message as sent; other topics are ignored."""
     number = topic.removeprefix(TOPIC)
@@ -158,12 +147,12 @@ def close_problem(
     return True
 
 
-def close_fixed_problems(run: Run, context: HarvestContext) -> None:
-    """Close the problems of the run's source whose statements are no longer those that were
-    reported.
-    """
+def close_fixed_problems(
+    problems: Iterable[ReportedProblem], run: Run, context: HarvestContext
+) -> None:
+    """Close those *problems* whose statements are no longer those that were reported."""
     now = context.now()
-    for problem in undecided_problems(context.ledger, run.source):
+    for problem in problems:
         if problem.is_about_record and _statements_digest(context, problem) != problem.digest:
             close_problem(context, problem, now, run=run.id)
 

@@ -25,7 +25,7 @@ from harvesters.errors import (
     PlanError,
     QuietHoursError,
 )
-from harvesters.ledger import operators
+from harvesters.ledger import tables as t
 from harvesters.ledger.models import (
     NOT_PUBLISHED,
     PUBLISHED_RUNS,
@@ -204,7 +204,7 @@ def _start(
 
 def check_not_retired(source: Source, context: HarvestContext) -> None:
     """Raise PlanError if the source is retired."""
-    if operators.is_retired(context.ledger, source.name):
+    if context.ledger.is_retired(source.name):
         raise PlanError(
             Reason(
                 "%(source)s: retired, so it is not harvested; `stocktake sources resume %(source)s` "
@@ -318,8 +318,8 @@ def plan_run(
     overrides that it uses.
     """
     plan = measure_size(compute_plan(run, context.ledger, source.limits), source.limits, context)
-    overrides = operators.overrides(context.ledger, source.name)
-    hold = operators.holds(context.ledger).get(source.name)
+    overrides = context.ledger.overrides(source.name)
+    hold = context.ledger.holds().get(source.name)
     rules_changed = run.last_fetched is not None or run.rules != last_rules_digest(source, context)
     return check_limits(
         plan, source.limits, overrides, hold, run.started, rules_changed=rules_changed
@@ -371,7 +371,8 @@ def _use_overrides(
     """Consume the overrides that the plan needs, and store a notice of each."""
     if not used_overrides:
         return
-    operators.consume(context.ledger, [granted.id for granted in used_overrides], run.id)
+    numbers = [granted.id for granted in used_overrides]
+    context.ledger.update(t.override, t.override.c.id.in_(numbers), used=run.id)
     notices = [
         Notice(
             _OVERRIDE_NOTICE,

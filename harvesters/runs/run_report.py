@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harvesters.errors import PlanError, QuietHoursError
-from harvesters.ledger import operators
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Outcome, Run, StagedRecord, State
 from harvesters.reasons import Reason
@@ -62,7 +61,7 @@ def record_row(record: StagedRecord) -> Row:
 def source_rows(sources: Sequence[Source], ledger: Ledger, data: Path) -> list[Row]:
     """Return a row for each source, with the outcome of its last run. *data* is the data directory."""
     rows: list[Row] = []
-    holds = operators.holds(ledger)
+    holds = ledger.holds()
     for source in sources:
         last = ledger.last_run(source.name, tuple(State))
         is_interrupted = bool(last and interrupted_runs(ledger, data, [last]))

@@ -15,7 +15,6 @@ import sqlalchemy as sa
 import structlog
 
 from harvesters.errors import DataDirectoryError, HarvestError
-from harvesters.ledger import operators
 from harvesters.ledger import tables as t
 from harvesters.ledger.models import ENDED_STATES, INTERNAL, PUBLISHED_RUNS, SUCCESSFUL, Run, State
 from harvesters.runs.commit import run_statistics
@@ -102,10 +101,8 @@ def _source_status(
     good = ledger.last_run(name, SUCCESSFUL, fetched_only=True)
     last_full = ledger.last_run(name, SUCCESSFUL, full_only=True)
     source = (sources or {}).get(name)
-    retired = operators.is_retired(ledger, name) or (
-        sources is not None and _is_retired(name, sources)
-    )
-    hold = operators.holds(ledger).get(name)
+    retired = ledger.is_retired(name) or (sources is not None and _is_retired(name, sources))
+    hold = ledger.holds().get(name)
     wrote = ledger.last_run(name, PUBLISHED_RUNS, fetched_only=True, wrote_only=True)
     change = (wrote.ended or wrote.started) if wrote else None
     success = (good.ended or good.started) if good else None

@@ -35,7 +35,6 @@ from harvesters.errors import (
     RobotsError,
     TooLargeError,
 )
-from harvesters.ledger import operators
 from harvesters.ledger import tables as t
 from harvesters.ledger.database import insert, insert_all, insertable
 from harvesters.ledger.ledger import Ledger, batches
@@ -246,7 +245,7 @@ def check_due_links(
         asking = [
             source
             for source in sources
-            if source.check_links and not operators.is_retired(context.ledger, source.name)
+            if source.check_links and not context.ledger.is_retired(source.name)
         ]
         for number, source in enumerate(asking):
             now = clock()

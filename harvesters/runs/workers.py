@@ -198,7 +198,7 @@ class QueuedJobs:
         while not self.stopping.is_set():
             try:
                 # This query fails at once, while the connections of the queue wait for 30 seconds.
-                if operators.is_retired(self.context.ledger, source) and unless_retired:
+                if self.context.ledger.is_retired(source) and unless_retired:
                     return
                 queued = asyncio.run(connect_and_put())
                 outage.over(source=source)

@@ -254,7 +254,7 @@ def test_an_override_is_used_by_one_run(filled: Harvester) -> None:
         first(left)(filled.registry)
         states.append(filled.harvest().run.state)
 
-    [used] = [item.used for item in operators.overrides(filled.ledger, "projects") if item.used]
+    [used] = [item.used for item in filled.ledger.overrides("projects") if item.used]
     assert (states, used) == ([COMMITTED, COMMITTED, HELD], "projects.5")
 
 
@@ -430,7 +430,7 @@ def test_inconsistent_statistics_are_never_a_success(harvester: Harvester) -> No
 
     run = harvester.harvest().run
 
-    numbers = "40 records published, but 39 in the ledger; this is a bug, please report it"
+    numbers = "40 records counted as published, but 39 listed; this is a bug, please report it"
     assert (run.state, run.reason) == (INCOMPLETE, f"inconsistent numbers: {numbers}")
 
 

@@ -11,9 +11,8 @@ from projects import Harvester
 from harvesters.archive import archive_faults, list_responses
 from harvesters.errors import PlanError
 from harvesters.inspection.trace import explain, read_record
-from harvesters.ledger import operators
 from harvesters.ledger.models import Outcome, RemovalKind, Run, StagedRecord, State, key_digest
-from harvesters.runs import removal
+from harvesters.runs import operations, removal
 from harvesters.runs.operations import undo
 from harvesters.runs.plan import Plan
 from harvesters.runs.run import remap
@@ -89,13 +88,13 @@ def test_a_retired_source_keeps_its_records_and_is_not_harvested_until_resumed(
     iris = filled.iris
     graph, status = iris.source("projects"), "<http://www.w3.org/ns/adms#status>"
     plan = retire(filled)
-    assert not operators.is_retired(filled.ledger, "projects")
+    assert not filled.ledger.is_retired("projects")
 
     assert (approve(plan, filled).state, filled.published) == (State.COMMITTED, 10)
     assert f"<{graph}> {status} <{iris.operations}retired>" in statements(filled, graph)
     with pytest.raises(PlanError, match="stocktake sources resume projects"):
         filled.harvest()
-    assert operators.resume_source(filled.ledger, "projects", filled.context.now())
+    operations.resume(filled.context, "projects", by="ann")
     assert filled.harvest().run.state is State.COMMITTED
     assert not any(status in line for line in statements(filled, graph))
 
@@ -103,7 +102,7 @@ def test_a_retired_source_keeps_its_records_and_is_not_harvested_until_resumed(
 def test_a_rejected_retirement_changes_nothing(filled: Harvester) -> None:
     filled.reject(retire(filled).run.id)
 
-    assert not operators.is_retired(filled.ledger, "projects")
+    assert not filled.ledger.is_retired("projects")
     assert filled.harvest().run.state is State.UNCHANGED
 
 
@@ -176,7 +175,7 @@ def test_the_ledger_has_no_text_of_an_erased_record(filled: Harvester) -> None:
 
     assert "Project 1" not in described["p1"]
     assert "Project 2" in described["p2"]
-    assert operators.forgotten_keys(ledger, "projects") == {key_digest("p1")}
+    assert ledger.forgotten_keys("projects") == {key_digest("p1")}
 
 
 def renamed(harvester: Harvester, names: str, count: int) -> list[Run]:

@@ -27,7 +27,6 @@ from harvesters.matching.match import decision_history
 from harvesters.notifications import coar
 from harvesters.reasons import Reason
 from harvesters.runs.removal import has_previous
-from harvesters.runs.reported_problems import undecided_problems
 from harvesters.runs.upkeep import links
 from journal import data_format
 from journal.errors import DataFormatError
@@ -174,15 +173,15 @@ def check_contents(ledger: Ledger) -> None:
 
 def check_operators(ledger: Ledger) -> None:
     assert next((act.who, act.what) for act in operators.audit_entries(ledger)) == ("Ada", "held")
-    assert operators.holds(ledger)["projects"].reason == "The registry moves."
-    [granted] = operators.overrides(ledger, "events")
+    assert ledger.holds()["projects"].reason == "The registry moves."
+    [granted] = ledger.overrides("events")
     assert (granted.limit, granted.value) == ("vanished", 0.9)
     requests = [(item.source, item.full, item.run) for item in operators.run_requests(ledger)]
     assert requests == [("projects", False, None), ("projects", False, "projects.2"), ("events", True, None)]  # fmt: skip
     assert [item.note for item in operators.definition_versions(ledger, "events")] == ["first"]
     assert operators.proposals(ledger) == ["events"]
     assert {key.name for key in list_keys(ledger)} == {"Ada", "Ministry"}
-    assert [item.text for item in undecided_problems(ledger)] == ["The date is wrong."]
+    assert [item.text for item in ledger.undecided_problems()] == ["The date is wrong."]
     [due] = outbox.claim_subscriptions(ledger, 99, LATER, LATER, 9)
     assert due.results == {"https://w3id.org/x": "2026-12-01"}
     [message] = outbox.messages(ledger)

@@ -27,7 +27,7 @@ from harvesters.notifications.delivery import Channels, deliver, parse_mail_serv
 from harvesters.participation.actions import CONFIRMATION_AGE
 from harvesters.runs import operations
 from harvesters.runs.context import HarvestContext, open_context
-from harvesters.runs.reported_problems import file_problem, reported_problem, undecided_problems
+from harvesters.runs.reported_problems import file_problem, reported_problem
 from harvesters.runs.run import harvest
 from harvesters.runs.upkeep import LinkProgress, check_source, link_history, links
 from harvesters.source import Notify, Source, load
@@ -137,7 +137,7 @@ def test_a_problem_is_sent_and_closed_by_the_harvest_that_changes_its_statements
     assert (delivered, len(web.hooks)) == (2, 2)
     states = [problem and problem.state for problem in problems]
     assert states == [ProblemState.FIXED, ProblemState.SENT]
-    undecided = undecided_problems(context.ledger, "projects")
+    undecided = context.ledger.undecided_problems("projects")
     assert [problem.id for problem in undecided] == numbers[1:]
 
 
@@ -234,11 +234,11 @@ def test_a_source_is_cleared_retired_and_resumed_and_a_record_forgotten(
     cleared = context.ledger.count_published("projects")
     harvest(source, context)
     approve(operations.retire(context, source, by="bob"))
-    retired = operators.is_retired(context.ledger, "projects")
-    resumed = operators.resume_source(context.ledger, "projects", context.now())
+    retired = context.ledger.is_retired("projects")
+    operations.resume(context, "projects", by="ann")
 
     assert (len(positions), cleared, context.ledger.count_published("projects")) == (2, 0, 11)
-    assert (retired, resumed) == (True, True)
-    assert not operators.is_retired(context.ledger, "projects")
+    assert retired
+    assert not context.ledger.is_retired("projects")
     with context.ledger.transaction() as connection:
         assert connection.scalars(sa.select(t.undo.c.key).where(t.undo.c.key == "p3")).all() == []

@@ -75,7 +75,7 @@ def test_a_suggestion_is_written_with_properties_of_its_own() -> None:
 def test_a_source_asks_for_suggestions(tmp_path: Path) -> None:
     file = tmp_path / "a.toml"
     file.write_text(DEFINITION, encoding="utf-8")
-    assert method_versions(load(file)) == ()
+    assert load(file).suggest == "nothing"
 
     file.write_text(f'{DEFINITION}suggest = "mentions"\n', encoding="utf-8")
     assert method_versions(load(file)) == ("mention 1",)
