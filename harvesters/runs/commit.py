@@ -175,8 +175,8 @@ def measure_size(plan: Plan, limits: Limits, context: HarvestContext) -> Plan:
         return plan
     compressor, size = isal_zlib.compressobj(COMPRESSION_LEVEL), 0
     for key, new, old in ledger.changed_descriptions(run):
-        for block in diff_block(old, new, context.iris.record(run.source, key)):
-            size += len(compressor.compress(block.encode()))
+        block = diff_block(old, new, context.iris.record(run.source, key))
+        size += len(compressor.compress(block.encode()))
     return replace(plan, journal_bytes=size + len(compressor.flush()))
 
 
@@ -239,9 +239,9 @@ def _write_entry(
         description = _source_description(source, context, run)
         count = QuadCount.from_entry(entry) if entry else QuadCount()
         if entry is None:
-            blocks = count.count(_blocks(run, description, graph, context, before, count))
+            blocks = filter(None, _blocks(run, description, graph, context, before, count))
             entry = context.journal.append(
-                blocks, run=run.id, time=run.started, fence=context.check_lock
+                count.count(blocks), run=run.id, time=run.started, fence=context.check_lock
             )
     after = before + count.net
     committed = replace(
@@ -308,20 +308,18 @@ def find_entry(run: Run, context: HarvestContext) -> Entry | None:
     )
 
 
-def diff_block(before: str, after: str, graph: str) -> Iterator[str]:
-    """Yield the patch rows from one description to the other as one block, deletions first; nothing
-    if they are equal.
+def diff_block(before: str, after: str, graph: str) -> str:
+    """Return the patch rows from one description to the other as one block, deletions first; "" if
+    they are equal.
     """
     tail = f" <{graph}> ."
     if after and not before:
-        yield "A " + after.replace("\n", f"{tail}\nA ") + tail
-        return
+        return "A " + after.replace("\n", f"{tail}\nA ") + tail
     old, new = ({line for line in text.split("\n") if line} for text in (before, after))
     rows = [f"D {line}{tail}" for line in sorted(old - new)] + [
         f"A {line}{tail}" for line in sorted(new - old)
     ]
-    if rows:
-        yield "\n".join(rows)
+    return "\n".join(rows)
 
 
 def successors(run: Run, context: HarvestContext) -> dict[str, str]:
@@ -336,15 +334,12 @@ def successors(run: Run, context: HarvestContext) -> dict[str, str]:
         ]
         records = [(source, unquote(key)) for kind, source, key in parts if kind != "organization"]
         moved = [key for source, key in records if source == run.source and key in gone]
-        others = (name for name in records if name[0] != run.source) if moved else iter(())
-        if successor := next((name for name in others if _is_published(*name, context)), None):
-            by_key |= dict.fromkeys(moved, iris.record(*successor))
+        for source, key in records if moved else ():
+            stored = context.ledger.stored_records(source, [key]).get(key)
+            if source != run.source and stored and not stored.is_deleted:
+                by_key |= dict.fromkeys(moved, iris.record(source, key))
+                break
     return by_key
-
-
-def _is_published(source: str, key: str, context: HarvestContext) -> bool:
-    stored = context.ledger.stored_records(source, [key]).get(key)
-    return stored is not None and not stored.is_deleted
 
 
 def state_change(
@@ -418,18 +413,18 @@ def _blocks(
     before: int,
     count: QuadCount,
 ) -> Iterator[str]:
-    """Yield the blocks of the run's entry; *before* is the number of quads of all entries before
+    """Yield the blocks of the run's entry, some of them empty; *before* is the number of quads of all entries before
     it, *description* that of its source.
     """
     iris = context.iris
     for key, new, old in context.ledger.changed_descriptions(run):
-        yield from diff_block(old, new, iris.record(run.source, key))
+        yield diff_block(old, new, iris.record(run.source, key))
     for change, _, after in _state_changes(run, context):
         graph = iris.record(run.source, change.staged.key or "")
-        yield from diff_block(change.previous, after, graph)
-    yield from diff_block(context.ledger.graph(source_graph), description, source_graph)
+        yield diff_block(change.previous, after, graph)
+    yield diff_block(context.ledger.graph(source_graph), description, source_graph)
     statements = _run_description(run, context, before, count)
-    yield from diff_block("", "\n".join(statements), iris.run(run.id))
+    yield diff_block("", "\n".join(statements), iris.run(run.id))
 
 
 def _run_description(run: Run, context: HarvestContext, before: int, count: QuadCount) -> list[str]:

@@ -233,11 +233,10 @@ def _unseen_outcome(run: Run, record: Any, limits: Limits) -> Outcome:
     """Return VANISHED the first time a record is not seen, then MISSING, and LOST after the grace
     period.
     """
-    is_first = record.state is RecordState.PUBLISHED
     is_late = run.started - (record.since or run.started) >= timedelta(limits.grace)
-    if is_first:
-        return Outcome.LOST if is_late or limits.misses == 0 else Outcome.VANISHED
-    return Outcome.LOST if is_late or record.misses >= limits.misses else Outcome.MISSING
+    if is_late or record.misses >= limits.misses:
+        return Outcome.LOST
+    return Outcome.VANISHED if record.state is RecordState.PUBLISHED else Outcome.MISSING
 
 
 def _unseen_reason(run: Run, record: Any, outcome: Outcome) -> Reason:
@@ -276,11 +275,9 @@ def find_violations(
 
 
 def _check_count(plan: Plan, limits: Limits) -> Iterator[LimitViolation]:
-    if not plan.run.is_full:
-        return
-    if plan.fetched == 0:
+    if plan.run.is_full and not plan.fetched:
         yield None, Reason("no_records")
-    elif plan.fetched < limits.expect:
+    elif plan.run.is_full and plan.fetched < limits.expect:
         values: dict[str, Value] = {"fetched": plan.fetched, "expected": f"{limits.expect:g}"}
         yield "expect", Reason("too_few_records", **values)
 

@@ -87,14 +87,10 @@ def publish_graphs(
             entry=context.journal.position,
         )
         ledger.save(run)
-        blocks = (
-            block
-            for change in planned
-            for block in diff_block(change.before, change.after, change.graph)
-        )
+        blocks = (diff_block(change.before, change.after, change.graph) for change in planned)
         try:
             entry = context.journal.append(
-                blocks, run=run.id, time=run.started, fence=context.check_lock
+                filter(None, blocks), run=run.id, time=run.started, fence=context.check_lock
             )
         except JournalError as error:
             defer(run, context, error_reason(error))

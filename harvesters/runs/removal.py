@@ -12,7 +12,8 @@ does not count as a harvest, so that the next run reads everything again that it
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from itertools import islice
@@ -43,7 +44,6 @@ from harvesters.ledger.models import (
     decompress,
     key_digest,
 )
-from harvesters.page_model import SourcePosition
 from harvesters.reasons import Reason
 from harvesters.runs.commit import check_ledger_matches_journal, finish_commit
 from harvesters.runs.context import HarvestContext, source_lock
@@ -162,48 +162,31 @@ def erase(source: str, key: str, context: HarvestContext) -> Remaining:
     all records in them: the source's next full harvest archives these again.
     """
     ledger = context.ledger
-    erased = [
-        position
-        for position in operators.archived_positions(ledger, source, key)
-        if _erase_response(position, context)
-    ]
+    folder, erased = context.data / "archive", list[str]()
+    for position in operators.archived_positions(ledger, source, key):
+        with suppress(ArchiveError):  # The file was pruned, or is on another machine.
+            erase_response(folder, position)
+            erased.append(str(position))
     operators.erase_record(ledger, source, key)
-    entries = tuple(_entries_with(context.iris.record(source, key), context))
-    folder = context.data / "archive"
+    end = f" <{context.iris.record(source, key)}> .\n".encode()
+    entries = tuple(
+        entry.number
+        for entry in context.journal.entries()
+        if any(line.endswith(end) for line in entry.lines())
+    )
+    # Those whose files were made while the record was published.
+    releases = tuple(
+        release["number"]
+        for release in existing_releases(context.data)
+        if entries and entries[0] <= release["position"] < entries[-1]
+    )
     names = (str(path.relative_to(folder)) for path in sorted((folder / source).glob("*.warc.gz")))
     files = tuple(
         name
         for name in names
         if any(response.status in _WITH_CONTENT for response in list_responses(folder, name))
     )
-    return Remaining(
-        entries, tuple(_releases_with(entries, context)), files, tuple(map(str, erased))
-    )
-
-
-def _erase_response(position: SourcePosition, context: HarvestContext) -> bool:
-    try:
-        erase_response(context.data / "archive", position)
-    except ArchiveError:  # The file was pruned, or is on another machine.
-        return False
-    return True
-
-
-def _entries_with(record: str, context: HarvestContext) -> Iterator[int]:
-    """Yield the numbers of the journal entries with a row about *record*."""
-    end = f" <{record}> .\n".encode()
-    for entry in context.journal.entries():
-        if any(line.endswith(end) for line in entry.lines()):
-            yield entry.number
-
-
-def _releases_with(entries: Sequence[int], context: HarvestContext) -> Iterator[int]:
-    """Yield the numbers of the releases whose files exist and were made while the record was
-    published.
-    """
-    for release in existing_releases(context.data) if entries else ():
-        if entries[0] <= release["position"] < entries[-1]:
-            yield release["number"]
+    return Remaining(entries, releases, files, tuple(erased))
 
 
 # ---- undoing an approval
@@ -235,21 +218,13 @@ def save_previous(ledger: Ledger, run: Run) -> None:
         connection.execute(sa.insert(t.undo).values(run=run.id, key=_COMPLETE, **marker))
 
 
-def has_previous(ledger: Ledger, run: Run) -> bool:
-    """Return whether the records before the run are stored."""
-    return ledger.count(t.undo, _undo.run == run.id, _undo.key == _COMPLETE) > 0
-
-
 def find_undoable(ledger: Ledger, source: str) -> Run | None:
     """Return the source's approved run that can be undone, or None: no other run came after it."""
     newest = ledger.last_run(source, [state for state in State if state is not State.FAILED])
-    if (
-        newest
-        and newest.state in (State.COMMITTED, State.INCOMPLETE)
-        and has_previous(ledger, newest)
-    ):
-        return newest
-    return None
+    if newest is None or newest.state not in (State.COMMITTED, State.INCOMPLETE):
+        return None
+    is_complete = ledger.count(t.undo, _undo.run == newest.id, _undo.key == _COMPLETE)
+    return newest if is_complete else None
 
 
 def restore(context: HarvestContext, source: Source, approved: Run, by: str, note: str) -> Run:

@@ -103,7 +103,8 @@ def harvest(
         run = _start(source, context, protocol, full=full, dry_run=dry_run)
         if run.state is State.COMMITTING:  # interrupted between plan and commit
             committed = finish_commit(run, source, context)
-            if (committed.is_full or not full) and not _due_since(committed, source, context):
+            due = next_due(source.every, committed.started)
+            if (committed.is_full or not full) and (due is None or due > context.now()):
                 return replace(
                     load_plan(committed, context.ledger),
                     published_before=committed.counts.get("published_before", 0),
@@ -164,7 +165,8 @@ def _execute(
             _supersede(run, context)
             if plan.hold_reasons:
                 return hold_plan(plan, context)
-            _use_overrides(run, used_overrides, context)
+            if used_overrides:
+                _use_overrides(run, used_overrides, context)
         return replace(plan, run=commit(plan, source, context, validators))
     except LockLostError:
         raise  # another process has the run now
@@ -232,19 +234,17 @@ def _resume(run: Run, source: Source, context: HarvestContext) -> Run | None:
 
     It is failed if it was interrupted too often, or if it cannot go on.
     """
-    is_committing, counts = run.state is State.COMMITTING, run.counts
-    if not is_committing:
+    resumed, is_read = replace(run, reasons=()), run.pages and run.cursor is None
+    if run.state is not State.COMMITTING:
+        text = None
         if run.last_fetched is not None:
-            fail(
-                run,
-                context,
-                Reason("interrupted, then restarted: it was a re-mapping of the archive"),
-            )
+            text = "interrupted, then restarted: it was a re-mapping of the archive"
+        elif run.rules != rules_digest(source, context):
+            text = "interrupted, then restarted: mapping or shapes changed"
+        if text:
+            fail(run, context, Reason(text))
             return None
-        if run.rules != rules_digest(source, context):
-            fail(run, context, Reason("interrupted, then restarted: mapping or shapes changed"))
-            return None
-        interruptions = counts.get(RESUMED, 0) + (run.reason is None)
+        interruptions = run.counts.get(RESUMED, 0) + (run.reason is None)
         if interruptions > _MAX_RESUMPTIONS:
             reason = Reason(
                 "its process was killed %(count)s times after page %(page)s; look for the cause in "
@@ -253,12 +253,11 @@ def _resume(run: Run, source: Source, context: HarvestContext) -> Run | None:
                 page=str(run.pages),
             )
             return fail(run, context, reason)
-        counts = {**counts, RESUMED: interruptions}
-        context.ledger.save(replace(run, reasons=(), counts=counts))
-    is_read = is_committing or (run.pages and run.cursor is None)
+        resumed = replace(resumed, counts={**run.counts, RESUMED: interruptions})
+        context.ledger.save(resumed)
     page = "all pages" if is_read else run.pages + 1
     log.info("run resumed", source=run.source, run=run.id, page=page, records=run.fetched)
-    return replace(run, reasons=(), counts=counts)
+    return resumed
 
 
 def _create(source: Source, context: HarvestContext, protocol: Protocol, *, full: bool) -> Run:
@@ -269,13 +268,14 @@ def _create(source: Source, context: HarvestContext, protocol: Protocol, *, full
     now = max(clock, ledger.latest_time(source.name) or clock)
     last = ledger.last_run(source.name, SUCCESSFUL)
     last_full = ledger.last_run(source.name, SUCCESSFUL, full_only=True)
-    fresh = (
-        last
-        and last_full
+    changes_only = (
+        protocol.incremental
+        and not full
+        and last
         and last.rules == digest
+        and last_full
         and now - last_full.started < FULL_HARVEST_INTERVAL
     )
-    changes_only = last and fresh and protocol.incremental and not full
     since = (last.last_fetched or last.started) - _OVERLAP if last and changes_only else None
     run = ledger.create_run(source.name, now, digest, is_full=since is None, since=since)
     discard_file(context.data / "archive", source.name, run.id)
@@ -301,11 +301,6 @@ def _close_interrupted_remap(source: Source, context: HarvestContext, *, dry_run
         finish_commit(opened, source, context)
     else:
         fail(opened, context, Reason("interrupted, then restarted"))
-
-
-def _due_since(run: Run, source: Source, context: HarvestContext) -> bool:
-    due = next_due(source.every, run.started)
-    return due is not None and due <= context.now()
 
 
 # ---- plan and guard
@@ -369,8 +364,6 @@ def _use_overrides(
     run: Run, used_overrides: Sequence[GrantedOverride], context: HarvestContext
 ) -> None:
     """Consume the overrides that the plan needs, and store a notice of each."""
-    if not used_overrides:
-        return
     numbers = [granted.id for granted in used_overrides]
     context.ledger.update(t.override, t.override.c.id.in_(numbers), used=run.id)
     notices = [

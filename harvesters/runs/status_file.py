@@ -101,7 +101,11 @@ def _source_status(
     good = ledger.last_run(name, SUCCESSFUL, fetched_only=True)
     last_full = ledger.last_run(name, SUCCESSFUL, full_only=True)
     source = (sources or {}).get(name)
-    retired = ledger.is_retired(name) or (sources is not None and _is_retired(name, sources))
+    # An invalid definition does not retire a source.
+    is_disabled = sources is not None and (
+        name not in sources or (source is not None and not source.enabled)
+    )
+    retired = is_disabled or ledger.is_retired(name)
     hold = ledger.holds().get(name)
     wrote = ledger.last_run(name, PUBLISHED_RUNS, fetched_only=True, wrote_only=True)
     change = (wrote.ended or wrote.started) if wrote else None
@@ -167,14 +171,6 @@ def _last_fetched_run(context: HarvestContext, name: str) -> Run | None:
         if last is None or last.state is not State.COMMITTING or last.is_deferred
         else context.ledger.last_run(name, ENDED_STATES, fetched_only=True)
     )
-
-
-def _is_retired(name: str, sources: Sources) -> bool:
-    """Return whether a source is disabled or has no definition. An invalid definition does not
-    retire a source.
-    """
-    file = sources.get(name)
-    return name not in sources or (file is not None and not file.enabled)
 
 
 def _count_failures(context: HarvestContext, name: str) -> int:

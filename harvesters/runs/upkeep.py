@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -78,7 +79,7 @@ class Pruning:
     """
 
     deleted: tuple[ArchiveFile, ...]
-    remaining: dict[str, int]
+    remaining: Mapping[str, int]
     bytes_after: int
 
 
@@ -94,18 +95,15 @@ def plan_pruning(
     needed = _needed_runs(context)
     files = sorted(_files(context.data / "archive"), key=lambda file: (file.written, file.name))
     total = sum(file.bytes for file in files)
-    deleted = []
-    remaining: dict[str, int] = {}
+    deleted, remaining = list[ArchiveFile](), Counter[str]()
     for file in files:
         is_old = before is not None and file.written < before
         is_surplus = max_bytes is not None and total > max_bytes
-        if file.run in needed:
-            remaining[needed[file.run]] = remaining.get(needed[file.run], 0) + 1
-        elif is_old or is_surplus:
+        if file.run not in needed and (is_old or is_surplus):
             deleted.append(file)
             total -= file.bytes
         else:
-            remaining["within the limits"] = remaining.get("within the limits", 0) + 1
+            remaining[needed.get(file.run, "within the limits")] += 1
     return Pruning(tuple(deleted), remaining, total)
 
 
@@ -151,13 +149,10 @@ def _cited_runs(context: HarvestContext) -> set[str]:
     up to each release.
     """
     positions = sorted(release["position"] for release in existing_releases(context.data))
-    cited: set[str] = set()
-    runs: dict[str, str] = {}
-    if not positions:
-        return cited
+    cited, runs = set[str](), dict[str, str]()
     prefix, start = f" <{PROV}wasGeneratedBy> <{context.iris.run('')}", len("A <")
     for entry in context.journal.entries():
-        if entry.number > positions[-1]:
+        if not positions or entry.number > positions[-1]:
             break
         for row in entry.rows():
             at = row.find(prefix)
@@ -173,12 +168,11 @@ def _cited_runs(context: HarvestContext) -> set[str]:
     return cited
 
 
-def existing_releases(data: Path) -> Iterator[dict[str, Any]]:
-    """Yield the descriptions of the releases of a data directory that have files."""
-    for path in sorted((data / "releases").glob("*/release.json")):
-        release = json.loads(path.read_text(encoding="utf-8"))
-        if release["withdrawn"] is None:
-            yield release
+def existing_releases(data: Path) -> list[dict[str, Any]]:
+    """Return the descriptions of the releases of a data directory that have files."""
+    files = sorted((data / "releases").glob("*/release.json"))
+    releases = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    return [release for release in releases if release["withdrawn"] is None]
 
 
 # ---- links of records
@@ -303,7 +297,7 @@ def _due_links(
     """Yield the links that are due, the longest due first; each must be checked or postponed before
     the next is taken.
     """
-    while may_go_on() and (batch := due_links(context.ledger, source, context.now(), _BATCH)):
+    while batch := due_links(context.ledger, source, context.now(), _BATCH):
         for link in batch:
             if not may_go_on():
                 return
@@ -358,9 +352,8 @@ def due_links(ledger: Ledger, source: str, now: datetime, limit: int) -> list[Re
 
 def links(ledger: Ledger, source: str, state: LinkState | None = None) -> Iterator[RecordLink]:
     """Yield the links of a source by digest, only those in *state* unless it is None."""
-    c = t.link.c
+    c, last = t.link.c, ""
     where = [c.source == source, *([c.state == state] if state else [])]
-    last = ""
     while batch := ledger.select(
         RecordLink, *where, c.digest > last, order=[c.digest], limit=_STATEMENT_LINKS
     ):
@@ -395,10 +388,12 @@ def _link_digest(url: str) -> str:
 
 def read_links(context: HarvestContext, source: str) -> set[str]:
     """Return the web addresses that the published records of a source name as pages or downloads."""
-    result = set[str]()
-    for description in context.ledger.published_descriptions(source):
-        result.update(url for url in _LINK.findall(decompress(description)) if is_web(url))
-    return result
+    return {
+        url
+        for description in context.ledger.published_descriptions(source)
+        for url in _LINK.findall(decompress(description))
+        if is_web(url)
+    }
 
 
 def check_link(client: Fetch, url: str) -> LinkCheck:

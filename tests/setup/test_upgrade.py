@@ -26,7 +26,7 @@ from harvesters.ledger.operators import list_keys
 from harvesters.matching.match import decision_history
 from harvesters.notifications import coar
 from harvesters.reasons import Reason
-from harvesters.runs.removal import has_previous
+from harvesters.runs.removal import find_undoable
 from harvesters.runs.upkeep import links
 from journal import data_format
 from journal.errors import DataFormatError
@@ -164,7 +164,7 @@ def check_contents(ledger: Ledger) -> None:
     assert withheld.reason == "It has no title. (title)"
     approved = ledger.run("projects.3")
     assert approved
-    assert has_previous(ledger, approved)
+    assert find_undoable(ledger, approved.source) == approved
     counts = {name: ledger.count_published(name) for name in ledger.sources()}
     assert counts == {"events": 6, "prizes": 2, "projects": 4, "submissions": 1}
     check_operators(ledger)
