@@ -174,7 +174,7 @@ def test_a_plan_lists_the_difference_of_each_record(filled: Harvester) -> None:
     titles = [line.rpartition("> ")[2] for line in changed["removed"] if "title" in line]  # type: ignore[attr-defined]
     assert (changed["key"], titles) == ("p1", ['"Project 1"@en'])
     assert (vanished["key"], len(vanished["removed"]), len(vanished["added"])) == ("p40", 1, 2)  # type: ignore[arg-type]
-    assert plan.hold_reason == "ann put the source on hold at 2026-03-01 12:04 UTC: moving house"
+    assert plan.hold_reason == "ann put the source on hold at 2026-03-01 12:03 UTC: moving house"
     first(20)(filled.registry)
     both = f"{plan.hold_reason}; 20 of 40 published records are missing"
     assert (filled.harvest().hold_reason or "").startswith(both)
