@@ -96,7 +96,8 @@ def faults(source: Source, payload_type: Payload = Payload.ROW) -> Iterator[Reas
 
 
 def _table_faults(source: Source, known: frozenset[str], payload_type: Payload) -> Iterator[Reason]:
-    options, names = FieldsOptions.of(source), crosswalk_names()
+    options = FieldsOptions.of(source)
+    names = crosswalk_names() if options.crosswalk else []
     for name in (name for name in options.crosswalk if name not in names):
         near = suggestion(name, names)
         yield Reason("unknown crosswalk %(name)s; %(suggestion)s", name=repr(name), suggestion=near)

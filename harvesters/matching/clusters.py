@@ -17,14 +17,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
-from itertools import groupby
-from operator import itemgetter
-from sqlite3 import Connection
 from typing import TypeAlias
 
 from harvesters.errors import IdentityError
 from harvesters.ledger.ledger import Ledger
-from harvesters.matching.entities import EntityStore, ScratchMapping, open_scratch
+from harvesters.matching.entities import EntityStore
 from harvesters.matching.match import (
     Decision,
     Judgement,
@@ -56,16 +53,11 @@ Rated: TypeAlias = tuple[StoredPair, Status]
 
 
 class Clusters:
-    """Sets of entities that are one thing, which negative decisions keep apart.
+    """Sets of entities that are one thing, which negative decisions keep apart."""
 
-    *parents* is an empty mapping on disk that stores the sets; they are in memory if it is None.
-    """
-
-    def __init__(
-        self, decisions: Mapping[Pair, Judgement], parents: ScratchMapping | None = None
-    ) -> None:
+    def __init__(self, decisions: Mapping[Pair, Judgement]) -> None:
         # An entity that represents a set is its own parent.
-        self._parents: dict[str, str] | ScratchMapping = {} if parents is None else parents
+        self._parents: dict[str, str] = {}
         self._apart: dict[str, set[str]] = {}
         for (first, second), judgement in sorted(decisions.items()):
             if judgement is Judgement.NEGATIVE:
@@ -141,15 +133,6 @@ def classify_each(
         yield item, status
 
 
-# Sets of entities (ScratchMapping), the pairs that may join them, and both by the root of a set.
-_SCHEMA = f"""
-{ScratchMapping.SCHEMA}
-CREATE TABLE scored (first TEXT, second TEXT, features TEXT NOT NULL, PRIMARY KEY (first, second)) WITHOUT ROWID;
-CREATE TABLE joined (root TEXT, first TEXT, second TEXT, features TEXT NOT NULL, PRIMARY KEY (root, first, second)) WITHOUT ROWID;
-CREATE TABLE member (root TEXT, iri TEXT, PRIMARY KEY (root, iri)) WITHOUT ROWID;
-"""
-
-
 def classify_stored(
     ledger: Ledger, further: Mapping[Pair, Decision] | None = None
 ) -> tuple[list[Rated], Clusters]:
@@ -174,19 +157,15 @@ class PairCounts:
 def count_pairs(ledger: Ledger, entities: EntityStore) -> PairCounts:
     """Count the stored pairs by status, and the resulting sets of published *entities*."""
     judgements = _judgements(current_decisions(ledger))
-    with open_scratch(_SCHEMA) as database:
-        clusters = Clusters(judgements, ScratchMapping(database))
-        rated = classify_each(stored_pairs(ledger), judgements, clusters)
-        statuses = Counter((item.kind, status) for item, status in rated)
-        _write_members(database, clusters, entities)
-        sets, merged = Counter[str](), Counter[str]()
-        for root, members in database.execute(
-            "SELECT root, count(*) FROM member GROUP BY root HAVING count(*) > 1"
-        ):
-            kind = root.partition("/id/")[2].partition("/")[0]
-            sets[kind] += 1
-            merged[kind] += members - 1
-    return PairCounts(statuses, sets, merged)
+    clusters, sets, merged = Clusters(judgements), Counter[str](), Counter[str]()
+    rated = classify_each(stored_pairs(ledger), judgements, clusters)
+    statuses = Counter((item.kind, status) for item, status in rated)
+    sizes = Counter(clusters.root(iri) for iri in clusters.members() if iri in entities)
+    for root, members in sizes.items():
+        kind = root.partition("/id/")[2].partition("/")[0]
+        sets[kind] += members > 1
+        merged[kind] += members - 1
+    return PairCounts(statuses, +sets, +merged)
 
 
 def cluster_descriptions(
@@ -199,71 +178,38 @@ def cluster_descriptions(
 
     A cluster is named after the member that was published first, so that its IRI stays when members
     join or leave. *pairs* have the highest score first. Pairs and decisions about what is not
-    published are ignored. Sets are on disk while they are computed, so that any number of them
-    needs the same memory.
+    published are ignored.
     """
     current = {
         pair: decision
         for pair, decision in decisions.items()
         if all(iri in entities for iri in pair)
     }
-    with open_scratch(_SCHEMA) as database:
-        clusters = _write_joined(database, entities, pairs, _judgements(current))
-        _write_members(database, clusters, entities)
-        for root, rows in groupby(
-            database.execute("SELECT root, iri FROM member ORDER BY root, iri"), itemgetter(0)
-        ):
-            members = [iri for _, iri in rows]
-            cluster = cluster_iri(
-                min(members, key=lambda iri: (entities[iri].first_seen, iri)), iris
-            )
-            joined = database.execute(
-                "SELECT first, second, features FROM joined WHERE root = ? ORDER BY first, second",
-                (root,),
-            )
-            matches = [
-                _match((first, second), tuple(names.split()), current.get((first, second)))
-                for first, second, names in joined
-            ]
-            yield cluster, members, "\n".join(describe_cluster(cluster, members, matches, iris))
-
-
-def _write_joined(
-    database: Connection,
-    entities: EntityStore,
-    pairs: Iterable[StoredPair],
-    judgements: Mapping[Pair, Judgement],
-) -> Clusters:
-    """Write the pairs that are one thing, each with its set and the names of the features that
-    agree; return the sets.
-    """
-    clusters = Clusters(judgements, ScratchMapping(database))
-    # Only pairs that can join two entities are stored: those in the queue are many more.
+    judgements = _judgements(current)
+    clusters, joined = Clusters(judgements), dict[str, list[Pair]]()
+    # Only pairs that can join two entities are in memory: those in the queue are many more.
     known = (
         item
         for item in pairs
         if (item.score.bits >= AUTOMATIC or item.pair in judgements)
         and all(iri in entities for iri in item.pair)
     )
-    positive = {pair for pair, judgement in judgements.items() if judgement is Judgement.POSITIVE}
-    insert = "INSERT OR REPLACE INTO scored VALUES (?, ?, ?)"
-    database.executemany(insert, ((*pair, "") for pair in positive))
+    agreeing: dict[Pair, tuple[str, ...]] = {
+        pair: () for pair, judgement in judgements.items() if judgement is Judgement.POSITIVE
+    }
     for item, status in classify_each(known, judgements, clusters):
-        if status is Status.AUTOMATIC or item.pair in positive:
-            agreeing = sorted(feature.name for feature in item.score.features if feature.bits > 0)
-            database.execute(insert, (*item.pair, " ".join(agreeing)))
-    for first, second, features in database.execute("SELECT first, second, features FROM scored"):
+        if status is Status.AUTOMATIC or item.pair in agreeing:
+            names = (feature.name for feature in item.score.features if feature.bits > 0)
+            agreeing[item.pair] = tuple(sorted(names))
+    for pair in sorted(agreeing):
         # A decision that contradicts another one joins nothing.
-        if (root := clusters.root(first)) == clusters.root(second):
-            database.execute(
-                "INSERT INTO joined VALUES (?, ?, ?, ?)", (root, first, second, features)
-            )
-    return clusters
-
-
-def _write_members(database: Connection, clusters: Clusters, entities: EntityStore) -> None:
-    rows = ((clusters.root(iri), iri) for iri in clusters.members() if iri in entities)
-    database.executemany("INSERT INTO member VALUES (?, ?)", rows)
+        if (root := clusters.root(pair[0])) == clusters.root(pair[1]):
+            joined.setdefault(root, []).append(pair)
+    for members in clusters.sets():
+        oldest = min(members, key=lambda iri: (entities[iri].first_seen, iri))
+        cluster, pairs_of_set = cluster_iri(oldest, iris), joined[clusters.root(oldest)]
+        matches = [_match(pair, agreeing[pair], current.get(pair)) for pair in pairs_of_set]
+        yield cluster, members, "\n".join(describe_cluster(cluster, members, matches, iris))
 
 
 def _judgements(decisions: Mapping[Pair, Decision]) -> dict[Pair, Judgement]:

@@ -264,35 +264,6 @@ def _by_name() -> dict[tuple[str, ...], WellKnownOrganization]:
 _CACHE = 16 << 10  # KiB of pages in memory; other pages are on disk
 
 
-class ScratchMapping(Mapping[str, str]):
-    """A mapping of texts in a temporary *database*, which has the table of SCHEMA. It is iterated in
-    the order of the keys; values may be replaced meanwhile.
-    """
-
-    SCHEMA = "CREATE TABLE mapping (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
-
-    def __init__(self, database: sqlite3.Connection) -> None:
-        self._database = database
-
-    def __getitem__(self, key: str) -> str:
-        row = self._database.execute("SELECT value FROM mapping WHERE key = ?", (key,)).fetchone()
-        if row is None:
-            raise KeyError(key)
-        return str(row[0])
-
-    def __setitem__(self, key: str, value: str) -> None:
-        self._database.execute("INSERT OR REPLACE INTO mapping VALUES (?, ?)", (key, value))
-
-    def __iter__(self) -> Iterator[str]:
-        last, text = "", "SELECT key FROM mapping WHERE key > ? ORDER BY key LIMIT ?"
-        while keys := [key for (key,) in self._database.execute(text, (last, _FETCHED))]:
-            yield from keys
-            last = keys[-1]
-
-    def __len__(self) -> int:
-        return int(self._database.execute("SELECT count(*) FROM mapping").fetchone()[0])
-
-
 @contextmanager
 def open_scratch(schema: str) -> Iterator[sqlite3.Connection]:
     """Open a database that only this process sees and that is gone when it is closed or the process
@@ -310,7 +281,6 @@ def open_scratch(schema: str) -> Iterator[sqlite3.Connection]:
 
 
 _CACHED = 8_000  # entities in memory
-_FETCHED = 300  # keys that are read at once
 # What each record says of an entity, and the entities, numbered in the order of their IRIs. Of each
 # kind, all different names, and in how many of them a word is. The rest is of a matching: blocks of
 # entities by the digest of a key; the versions of records that are compared; the records whose

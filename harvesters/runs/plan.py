@@ -362,7 +362,9 @@ def check_limits(
         and granted.limit in exceeded
     ]
     raised: dict[str, Any] = {granted.limit: granted.value for granted in usable}
-    if find_violations(plan, replace(limits, **raised), rules_changed=rules_changed):
+    if violations and (
+        not raised or find_violations(plan, replace(limits, **raised), rules_changed=rules_changed)
+    ):
         return _with_reasons(plan, violations), ()
     return replace(plan, hold_reasons=()), tuple(usable)
 

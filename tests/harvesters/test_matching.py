@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import tracemalloc
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from itertools import combinations
@@ -16,30 +15,25 @@ from harvesters.errors import IdentityError
 from harvesters.mappings import datacite, mods, oai_dc
 from harvesters.matching.clusters import (
     COLUMNS,
-    Clusters,
     Status,
     classify,
-    cluster_descriptions,
     read_table,
     write_table,
 )
 from harvesters.matching.entities import (
     Entity,
-    ScratchMapping,
     acronyms,
     add_known_names,
     merge,
     name_words,
     normalize_page,
     open_entities,
-    open_scratch,
     parse_entities,
 )
 from harvesters.matching.match import Decision, Judgement, Pair, StoredPair, ordered
 from harvesters.matching.scoring import (
     AUTOMATIC,
     QUEUED,
-    Feature,
     Score,
     WordWeights,
     candidate_pairs,
@@ -47,7 +41,6 @@ from harvesters.matching.scoring import (
     score_pairs,
 )
 from harvesters.page_model import Record
-from harvesters.pipeline.processes import call_bounded
 from vocab.crosswalks import Crosswalks
 from vocab.describe import describe
 from vocab.initiative import Document, Initiative, Party, Role, Text
@@ -394,44 +387,3 @@ def test_a_third_of_the_records_of_many_sources_are_matched_across_them() -> Non
     assert len(set(sources.values())) == 10
     assert all(sources[one] != sources[other] for one, other in pairs)
     assert len(pairs) > 80
-
-
-def measured_peak(number: int) -> int:
-    """Return the most bytes that Python objects take while the clusters of *number* pairs are
-    described.
-    """
-    score = Score((Feature("identifier", AUTOMATIC, ""),))
-    sides = [[IRIS.thing("initiative", source, f"{key:05}") for source in "ab"] for key in range(number)]  # fmt: skip
-    twins = (
-        Entity(iri, "initiative", source, IRIS.record(source, f"{key:05}"), {f"Name {key}": None})
-        for key, pair in enumerate(sides)
-        for source, iri in zip("ab", pair, strict=True)
-    )
-    pairs = (StoredPair((one, two), "initiative", score, ("", ""), ("", "")) for one, two in sides)
-    with open_entities(twins, cached=100) as entities:
-        tracemalloc.start()
-        try:
-            clusters = cluster_descriptions(entities, pairs, {}, IRIS)
-            assert sum(len(members) for _, members, _ in clusters) == 2 * number
-            return tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
-
-
-def test_more_clusters_need_no_more_memory() -> None:
-    # Each figure comes from a process of its own: the full caches of this one are copied now and
-    # then.
-    peaks = [call_bounded(measured_peak, number) for number in (1600, 400)]
-
-    assert peaks[0] < 1.3 * peaks[1]
-
-
-def test_sets_on_disk_are_those_in_memory() -> None:
-    decisions = {("c", "x"): Judgement.NEGATIVE, ("m", "n"): Judgement.POSITIVE}
-    joins = [("a", "b"), ("b", "c"), ("x", "y"), ("a", "y"), ("d", "e"), ("e", "a"), ("n", "o")]
-    with open_scratch(ScratchMapping.SCHEMA) as database:
-        stored, plain = Clusters(decisions, ScratchMapping(database)), Clusters(decisions)
-
-        assert [stored.join(*pair) for pair in joins] == [plain.join(*pair) for pair in joins]
-        sets = [["a", "b", "c", "d", "e"], ["m", "n", "o"], ["x", "y"]]
-        assert stored.sets() == plain.sets() == sets
