@@ -89,13 +89,11 @@ def match(
             rows, f"Pairs that may be one thing; {matching.compared} entities compared", json
         )
         if publish:
-            with (
-                harvest_context(ctx.obj) as context,
-                publish_clusters(context, matching.entities) as (run, changes),
-            ):
-                if not json:
-                    entry = f"; journal entry {run.entry}" if run and run.entry else ""
-                    print_lines(f"{len(changes)} clusters changed{entry}")
+            with harvest_context(ctx.obj) as context:
+                run, changes = publish_clusters(context, matching.entities)
+            if not json:
+                entry = f"; journal entry {run.entry}" if run and run.entry else ""
+                print_lines(f"{len(changes)} clusters changed{entry}")
 
 
 @app.command()
@@ -321,8 +319,7 @@ def publish(
     """
     with open_existing(ctx.obj), harvest_context(ctx.obj) as context:
         if dry_run:
-            with plan_clusters(context) as planned:
-                run, rows = None, list(map(change_row, planned))
+            run, rows = None, list(map(change_row, plan_clusters(context)))
         else:
             run, rows = operations.publish_clusters(context, by=current_user())
     counted = [{**row, "joined": len(row["joined"]), "left": len(row["left"])} for row in rows]

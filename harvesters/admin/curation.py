@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
-from itertools import islice
 from math import inf
 from urllib.parse import urlencode
 
@@ -218,9 +217,9 @@ def show_pairs(
 @routes.get(f"{PAGE}/publish")
 def show_changes(show: RendererDep, context: ContextDep) -> Response:
     """Show what publishing would change."""
-    with plan_clusters(context.reader()) as changes:
-        rows = [(change.graph, change_kind(change)) for change in islice(changes, _PAIRS)]
-        counts = Counter(map(change_kind, changes))
+    changes = plan_clusters(context.reader())
+    rows = [(change.graph, change_kind(change)) for change in changes[:_PAIRS]]
+    counts = Counter(map(change_kind, changes))
     return show("identity-publish.html", changes=rows, counts=counts, base=context.base)
 
 

@@ -593,8 +593,8 @@ def publish_clusters(
     """Publish the sets of pairs and decisions as clusters, in one journal entry; return its run,
     None if nothing changed, and a row for each change of a cluster.
     """
-    with publish_graphs.publish_clusters(context) as (run, changes):
-        rows = list(map(publish_graphs.change_row, changes))
+    run, changes = publish_graphs.publish_clusters(context)
+    rows = list(map(publish_graphs.change_row, changes))
     if run and rows:
         counts = Counter(row["change"] for row in rows)
         note = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))

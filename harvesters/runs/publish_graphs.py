@@ -7,12 +7,12 @@ A running service matches new and changed records before it publishes clusters.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from itertools import groupby, islice, starmap
+from functools import partial
+from itertools import groupby, islice
 from pathlib import Path
-from sqlite3 import Connection
 from typing import Any
 
 import structlog
@@ -20,7 +20,7 @@ import structlog
 from harvesters.errors import HarvestError, error_reason
 from harvesters.ledger.models import CLUSTERS, VOCABULARY, Run, State
 from harvesters.matching.clusters import cluster_descriptions
-from harvesters.matching.entities import EntityStore, open_scratch
+from harvesters.matching.entities import EntityStore
 from harvesters.matching.match import (
     current_decisions,
     has_changes,
@@ -52,12 +52,9 @@ class GraphChange:
     after: str
 
 
-Changes = Collection[GraphChange]
-
-
 def publish_graphs(
-    name: str, plan: Callable[[], Changes], context: HarvestContext, rules: str = ""
-) -> tuple[Run | None, Changes]:
+    name: str, plan: Callable[[], list[GraphChange]], context: HarvestContext, rules: str = ""
+) -> tuple[Run | None, list[GraphChange]]:
     """Write what *plan* returns, under the lock of the journal, as one entry of a run of the source
     *name*; a run that was interrupted goes on.
 
@@ -151,15 +148,6 @@ def _final_graphs(entry: Entry, context: HarvestContext) -> Iterator[tuple[str, 
 # ---- clusters
 
 _REPLACED = f" <{DCT}isReplacedBy> "
-# The descriptions of each cluster before and after ("" where there is none), and the cluster of
-# each member.
-_SCHEMA = """
-CREATE TABLE cluster (iri TEXT PRIMARY KEY, before TEXT NOT NULL DEFAULT '', after TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
-CREATE TABLE member (iri TEXT PRIMARY KEY, cluster TEXT NOT NULL) WITHOUT ROWID;
-"""
-_SET_AFTER = "INSERT INTO cluster (iri, after) VALUES (?, ?) ON CONFLICT (iri) DO UPDATE SET after = excluded.after"
-_CHANGED = "FROM cluster WHERE after <> before"
-
 _LIMITS = ProcessLimits(seconds=3600.0, silence=7200.0)  # 100,000 records need 140 s and 0.3 GB
 _SHARE = 10  # after a matching, the next waits this many times as long as it took
 
@@ -185,64 +173,40 @@ def change_row(change: GraphChange) -> dict[str, Any]:
     }
 
 
-class ClusterChanges(Collection[GraphChange]):
-    """The clusters that publishing changes, in the order of their IRIs, on disk."""
-
-    def __init__(self, database: Connection) -> None:
-        self._database = database
-
-    def __len__(self) -> int:
-        return int(self._database.execute(f"SELECT count(*) {_CHANGED}").fetchone()[0])
-
-    def __iter__(self) -> Iterator[GraphChange]:
-        return starmap(
-            GraphChange,
-            self._database.execute(f"SELECT iri, before, after {_CHANGED} ORDER BY iri"),
-        )
-
-    def __contains__(self, change: object) -> bool:
-        return any(change == item for item in self)
-
-
-@contextmanager
 def plan_clusters(
     context: HarvestContext, entities: EntityStore | None = None
-) -> Iterator[ClusterChanges]:
-    """Open the changes that publishing would make: the difference between the published clusters
-    and those of pairs and decisions.
+) -> list[GraphChange]:
+    """Return the changes that publishing would make, by IRI: the difference between the published
+    clusters and those of pairs and decisions.
 
     *entities* are the published ones; without them, they are read.
     """
-    ledger, iris = context.ledger, context.iris
+    ledger, iris, changes = context.ledger, context.iris, list[GraphChange]()
     opened = read_entities(ledger, iris) if entities is None else nullcontext(entities)
-    with opened as published, open_scratch(_SCHEMA) as database:
-        before = ledger.graphs_below(iris.clusters)
-        database.executemany("INSERT INTO cluster (iri, before) VALUES (?, ?)", before)
-        for cluster, its_members, text in cluster_descriptions(
+    stored, cluster_of = dict(ledger.graphs_below(iris.clusters)), dict[str, str]()
+    with opened as published:
+        for cluster, members, text in cluster_descriptions(
             published, stored_pairs(ledger), current_decisions(ledger), iris
         ):
-            database.executemany(
-                "INSERT INTO member VALUES (?, ?)", ((member, cluster) for member in its_members)
-            )
-            database.execute(_SET_AFTER, (cluster, text))
-        for graph, text in database.execute("SELECT iri, before FROM cluster WHERE after = ''"):
-            if named_member(graph, iris) not in published:
-                database.execute(_SET_AFTER, (graph, _replacement(graph, text, database, iris)))
-        yield ClusterChanges(database)
+            changes.append(GraphChange(cluster, stored.pop(cluster, ""), text))
+            cluster_of |= dict.fromkeys(members, cluster)
+        for graph, before in stored.items():
+            is_named = named_member(graph, iris) in published
+            after = "" if is_named else _replacement(graph, before, cluster_of, iris)
+            changes.append(GraphChange(graph, before, after))
+    return sorted(
+        (change for change in changes if change.before != change.after),
+        key=lambda change: change.graph,
+    )
 
 
-def _replacement(graph: str, before: str, database: Connection, iris: Iris) -> str:
+def _replacement(graph: str, before: str, cluster_of: Mapping[str, str], iris: Iris) -> str:
     """Return the new description of a cluster that was named after a deleted member: it refers to
     the cluster with most of its members.
     """
     if _REPLACED in before:
         return before
-    text = "SELECT cluster FROM member WHERE iri = ?"
-    replacing = [
-        cluster
-        for member in cluster_members(before)
-        for (cluster,) in database.execute(text, (member,))
-    ]
+    replacing = [cluster_of[item] for item in cluster_members(before) if item in cluster_of]
     if not replacing:
         return ""
     return "\n".join(
@@ -250,19 +214,15 @@ def _replacement(graph: str, before: str, database: Connection, iris: Iris) -> s
     )
 
 
-@contextmanager
 def publish_clusters(
     context: HarvestContext, entities: EntityStore | None = None
-) -> Iterator[tuple[Run | None, Collection[GraphChange]]]:
+) -> tuple[Run | None, list[GraphChange]]:
     """Write the changes of the clusters since their last publication as one journal entry.
 
-    *entities* are the published ones; without them, they are read. Yield the run, None if nothing
+    *entities* are the published ones; without them, they are read. Return the run, None if nothing
     changed, and the changes. Raises LedgerError if the ledger does not belong to the journal.
     """
-    with ExitStack() as opened:
-        yield publish_graphs(
-            CLUSTERS, lambda: opened.enter_context(plan_clusters(context, entities)), context
-        )
+    return publish_graphs(CLUSTERS, partial(plan_clusters, context, entities), context)
 
 
 def match_and_publish(data: Path, ledger: str, base: str) -> tuple[int, int]:
@@ -274,8 +234,7 @@ def match_and_publish(data: Path, ledger: str, base: str) -> tuple[int, int]:
         match_records(context.ledger, context.iris, only_changed=True) as matching,
     ):
         try:
-            with publish_clusters(context, matching.entities) as (_, changes):
-                return matching.records, len(changes)
+            return matching.records, len(publish_clusters(context, matching.entities)[1])
         except JournalError as error:
             raise HarvestError(str(error)) from error
 
