@@ -345,7 +345,7 @@ def list_editions(ctx: Context, json: Json = False) -> None:
             {
                 "edition": item.id,
                 **{name: f"{day}" for name, day in item.days().items()},
-                "nominations": len(editions.nominations(ledger, item.id))
+                "nominations": len(editions.nominations(ledger, edition=item.id))
                 if item.source is None
                 else ledger.count_published(item.source),
             }

@@ -134,16 +134,11 @@ def sync(mirror: Mirror) -> int:
             for number in range(first, remote_head.number + 1):
                 entry = _download_entry(mirror, number, known)
                 log.info("entry imported", number=number, newest=remote_head.number, run=entry.run)
-                known = _clear_quarantine(mirror, known)
             known = _clear_quarantine(mirror, known)
             _download_status(mirror, remote_head.base)
         except (HarvestError, JournalError) as error:
-            if known:
-                before = read_origin(mirror.journal.folder)
-                write_origin(
-                    mirror.journal.folder,
-                    replace(known, error=str(error), refused=before.refused if before else None),
-                )
+            if stored := read_origin(mirror.journal.folder):
+                write_origin(mirror.journal.folder, replace(stored, error=str(error)))
             raise
         return remote_head.number - first + 1
 

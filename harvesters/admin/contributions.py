@@ -204,7 +204,7 @@ def decide_comment(
 def show_editions(show: RendererDep, context: ContextDep) -> Response:
     """Show the editions with the numbers of their nominations, and the form that adds one."""
     rows = [
-        (item, len(prizes.nominations(context.ledger, item.id)))
+        (item, len(prizes.nominations(context.ledger, edition=item.id)))
         for item in prizes.editions(context.ledger)
     ]
     return show("prizes.html", rows=rows, text=text_of)

@@ -509,21 +509,12 @@ class Database:
         with self.transaction() as connection:
             return insert(connection, item, **more)
 
-    def add_once(
-        self, item: object, find: Callable[[], Item | None], **more: object
-    ) -> Item | None:
-        """Store an object unless *find* returns one that is stored already; return that one, else
-        None. Another request may store it at the same time.
+    def add_once(self, item: object, **more: object) -> bool:
+        """Store an object as ``add`` does, unless one with the same unique values is stored; return
+        whether it was stored now.
         """
-        if stored := find():
-            return stored
-        try:
-            self.add(item, **more)
-        except LedgerError:
-            if stored := find():
-                return stored
-            raise
-        return None
+        row = self.insert(TABLES[type(item)]).values(insertable(item) | more)
+        return self.execute(row.on_conflict_do_nothing()) > 0
 
     def update(self, table: sa.Table, *where: Condition, **values: object) -> int:
         """Set values in the rows of a table; return how many there are."""

@@ -95,28 +95,25 @@ def _row_faults(ledger: Ledger, name: str, journal: Journal, iris: Iris) -> Iter
         )
         return
     published = _published_tallies(journal, iris, set(ledger.graph_iris()))
-    r, d = t.record.c, t.description.c
-    join = t.record.outerjoin(t.description, sa.and_(d.run == r.run, d.seq == r.seq))
-    # The next run of these sources completes the commit.
-    committing = sa.select(t.run.c.source).where(t.run.c.state == State.COMMITTING)
-    if not ledger.count(t.run, t.run.c.state == State.COMMITTING):
-        yield from _graph_faults(ledger, name, published)
     yield from _packed_faults(ledger, name)
-    query = (
-        sa.select(r.source, r.key, d.statements)
-        .select_from(join)
-        .where(r.source.not_in(committing))
-    )
-    for source, key, statements in ledger.stream(query):
-        if problem := _compare_description(statements, iris.record(source, key), published):
-            yield Fault(name, f"record {source} {key}: {problem}", _LEDGER_REMEDY)
+    for what, graph, packed in _descriptions(ledger, iris):
+        if problem := _compare_description(packed, graph, published):
+            yield Fault(name, f"{what}: {problem}", _LEDGER_REMEDY)
 
 
-def _graph_faults(ledger: Ledger, name: str, published: dict[str, Tally]) -> Iterator[Fault]:
-    """Yield the graphs of no record whose descriptions are not those of the journal."""
-    for graph, description in ledger.stream(sa.select(t.graph.c.iri, t.graph.c.description)):
-        if problem := _compare_description(description, graph, published):
-            yield Fault(name, f"graph {graph}: {problem}", _LEDGER_REMEDY)
+def _descriptions(ledger: Ledger, iris: Iris) -> Iterator[tuple[str, str, bytes]]:
+    """Yield each current description, of a record or a graph of no record, with the graph's IRI;
+    without those of sources whose commit the next run completes.
+    """
+    r, d, g, run = t.record.c, t.description.c, t.graph.c, t.run.c
+    committing = sa.select(run.source).where(run.state == State.COMMITTING)
+    if not ledger.count(t.run, run.state == State.COMMITTING):
+        for graph, packed in ledger.stream(sa.select(g.iri, g.description)):
+            yield f"graph {graph}", graph, packed
+    join = t.record.outerjoin(t.description, sa.and_(d.run == r.run, d.seq == r.seq))
+    query = sa.select(r.source, r.key, d.statements).select_from(join)
+    for source, key, packed in ledger.stream(query.where(r.source.not_in(committing))):
+        yield f"record {source} {key}", iris.record(source, key), packed
 
 
 def _compare_description(packed: bytes, graph: str, published: Mapping[str, Tally]) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import date, datetime
-from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -61,8 +60,7 @@ def find_edition(ledger: Database, id: str) -> Edition | None:
 
 def add_nomination(ledger: Database, nomination: Nomination) -> bool:
     """Store a nomination; return False if the initiative is in the edition already."""
-    same = partial(nominations, ledger, nomination.edition, thing=nomination.thing)
-    return not ledger.add_once(nomination, lambda: same() or None)
+    return ledger.add_once(nomination)
 
 
 def delete_nomination(ledger: Database, id: str) -> None:
@@ -77,12 +75,8 @@ def set_stage(ledger: Database, id: str, stage: Stage, special: str | None) -> N
     ledger.update(t.prize_nomination, _nomination.id == id, stage=stage, special=special)
 
 
-def nominations(ledger: Database, edition: str | None = None, **columns: str) -> list[Nomination]:
-    """Return the nominations of an edition, or of all, the oldest first; *columns* must have these
-    values.
-    """
-    if edition is not None:
-        columns["edition"] = edition
+def nominations(ledger: Database, **columns: str) -> list[Nomination]:
+    """Return the nominations whose columns have these values, the oldest first."""
     where = [_nomination[name] == value for name, value in columns.items()]
     return ledger.select(Nomination, *where, order=[_nomination.created, _nomination.id])
 
@@ -95,7 +89,7 @@ def count_waiting(ledger: Database, now: datetime) -> int:
         item.stage is Stage.SUBMITTED
         for edition in editions(ledger)
         if edition.source is None and not edition.is_past(edition.nominees, now)
-        for item in nominations(ledger, edition.id)
+        for item in nominations(ledger, edition=edition.id)
     )
 
 
@@ -239,7 +233,9 @@ def published(ledger: Database, now: datetime) -> Iterator[tuple[str, Mapping[st
         if edition.is_past(edition.announced, now):
             yield edition.id, _event(edition)
         for item in (
-            nominations(ledger, edition.id) if edition.is_past(edition.nominees, now) else ()
+            nominations(ledger, edition=edition.id)
+            if edition.is_past(edition.nominees, now)
+            else ()
         ):
             stage = item.public_stage(edition, now)
             yield (

@@ -201,8 +201,9 @@ def submitter_of(
 
 def ensure_submitter(ledger: Database, submitter: Submitter) -> Submitter:
     """Store a submitter unless its address or organization is known; return the stored one."""
+    ledger.add_once(submitter)
     names = {"mail": submitter.mail, "organization": submitter.organization}
-    return ledger.add_once(submitter, lambda: submitter_of(ledger, **names)) or submitter
+    return submitter_of(ledger, **names) or submitter
 
 
 def delete_submitter(ledger: Database, submitter: Submitter) -> None:
@@ -296,9 +297,7 @@ def add_picture(
     """Store a picture, unless it is stored already; *submitter* is who sent it, None for a draft
     without an address.
     """
-    ledger.add_once(
-        picture, lambda: has_picture(ledger, picture.name) or None, submitter=submitter, created=now
-    )
+    ledger.add_once(picture, submitter=submitter, created=now)
 
 
 def has_picture(ledger: Database, name: str) -> bool:

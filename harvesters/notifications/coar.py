@@ -103,7 +103,7 @@ def answer(
 
 def add_notification(ledger: Database, item: Notification) -> bool:
     """Store a notification; return False if one with its id is stored already."""
-    return ledger.add_once(item, lambda: find_notification(ledger, id=item.id)) is None
+    return ledger.add_once(item)
 
 
 def find_notification(ledger: Database, **columns: str | bool) -> Notification | None:

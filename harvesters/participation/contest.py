@@ -70,7 +70,7 @@ def find_edition(ledger: Database, id: str, now: datetime) -> Edition:
 
 def find_nomination(ledger: Database, edition: Edition, id: str) -> Nomination:
     """Return a nomination; raise NotFound."""
-    nominations = prizes.nominations(ledger, edition.id, id=id)
+    nominations = prizes.nominations(ledger, edition=edition.id, id=id)
     return require(next(iter(nominations), None), NotFound("There is no such nomination."))
 
 
@@ -93,7 +93,7 @@ def nominate(
     _check_nomination(edition, category, reason, now)
     thing, statements, content = _read_initiative(ledger, initiative, base)
     _refuse_winner(ledger, thing, statements, base)
-    own = prizes.nominations(ledger, edition.id, submitter=submitter)
+    own = prizes.nominations(ledger, edition=edition.id, submitter=submitter)
     if len(own) >= MAX_NOMINATIONS:
         raise NotAllowed(
             "You have %(count)s nominations in this edition; more are not possible.",
@@ -268,7 +268,7 @@ def set_stage(
     require(not edition.takes_nominations(now), NotAllowed("Nominations are still open."))
     same = [
         item
-        for item in prizes.nominations(ledger, edition.id, category=nomination.category)
+        for item in prizes.nominations(ledger, edition=edition.id, category=nomination.category)
         if item.id != id
     ]
     for limited, most in ((Stage.WINNER, edition.winners), (Stage.CHAMPION, edition.champions)):
@@ -310,7 +310,7 @@ def rank(ledger: Database, edition: Edition) -> list[Ranked]:
             conflicts[item.id],
             counted.get(item.id, 0),
         )
-        for item in prizes.nominations(ledger, edition.id)
+        for item in prizes.nominations(ledger, edition=edition.id)
     ]
     order = {category: position for position, category in enumerate(edition.categories)}
     return sorted(

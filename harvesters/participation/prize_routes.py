@@ -143,7 +143,7 @@ def list_reviews(
             if (mine := own.get(item.id))
             else None,
         }
-        for item in prizes.nominations(context.ledger, edition.id)
+        for item in prizes.nominations(context.ledger, edition=edition.id)
     ]
 
 
@@ -209,7 +209,7 @@ def public_nominations(edition: Edition, context: SubmissionContext) -> list[dic
                 else {}
             ),
         }
-        for item in prizes.nominations(context.ledger, edition.id)
+        for item in prizes.nominations(context.ledger, edition=edition.id)
         if (stage := item.public_stage(edition, now))
     ]
 
@@ -379,7 +379,7 @@ def _nomination_page(
         edition=edition,
         categories=_categories(context, edition),
         sent={name: sent.get(name, "") for name in _NOMINATION},
-        own=prizes.nominations(context.ledger, edition.id, submitter=submitter.id),
+        own=prizes.nominations(context.ledger, edition=edition.id, submitter=submitter.id),
         nominating=edition.takes_nominations(context.now()),
         most=contest.MAX_REASON,
         error=error,
@@ -442,7 +442,7 @@ def show_reviews(
         "reviews.html",
         edition=edition,
         own=contest.reviews_of(ledger, edition, visitor.mail),
-        rows=prizes.nominations(ledger, edition.id),
+        rows=prizes.nominations(ledger, edition=edition.id),
     )
 
 

@@ -76,9 +76,9 @@ from harvesters.pipeline.record_processor import (
     RecordInput,
     RecordProcessor,
     WorkerPool,
-    check_compatible,
     create_processor,
 )
+from harvesters.protocols.protocol import PROTOCOLS
 from harvesters.reasons import READ_UP_TO, Reason, as_reason, other
 from harvesters.runs.context import HarvestContext, child_lock
 from harvesters.source import NOTHING, Source
@@ -638,7 +638,7 @@ def read_pages(
     the pages before an error of the source are staged.
     """
     task, steps = queue.processor.processor.task, queue.processor.pool.steps
-    protocol, _ = check_compatible(task.source)
+    protocol = PROTOCOLS[task.source.protocol]
     steps.begin(Phase.READING)
     try:
         for page in protocol.collect(task.source, client, since, queue.run.cursor):
@@ -664,10 +664,9 @@ def archived_pages(
     source: Source, base: str, stored: Callable[[str], ArchivedResponse]
 ) -> Iterator[Page[Any]]:
     """Yield the pages of a source whose requests *stored* answers; nothing goes to the network."""
-    protocol, _ = check_compatible(source)
     offline = NetworkSettings.offline()
     with Fetch(offline, 0.0, robots=False, base=base, stored=stored) as client:
-        yield from protocol.collect(source, client, None, None)
+        yield from PROTOCOLS[source.protocol].collect(source, client, None, None)
 
 
 # ---- the child process

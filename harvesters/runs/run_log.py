@@ -93,8 +93,7 @@ class RunLog:
         if self._count > MAX_LINES + 1:
             return
         if self._count == MAX_LINES + 1:
-            level = "warning"
-            event = "log truncated: the run has more lines"
+            level, event = "warning", "log truncated: the run has more lines"
             fields = {"limit": MAX_LINES}
         self._lines.append(LogLine(self.run, self.source, self.now(), level, event, fields))
         # A transaction that the run rolls back must not delete lines.

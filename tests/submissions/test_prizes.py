@@ -317,7 +317,7 @@ async def test_who_voted_and_reviewed_is_forgotten_a_year_after_the_results(
         known.append((reviewed, votes, prizes.experts(world.ledger, "2027") == [name]))
 
     assert known == [(True, True, True), (False, False, False), (False, False, False)]
-    assert [item.submitter for item in prizes.nominations(world.ledger, "2027")] == [None]
+    assert [item.submitter for item in prizes.nominations(world.ledger, edition="2027")] == [None]
     assert prizes.votes(world.ledger, "2027") == {id: 1}
     assert [row.score for row in contest.rank(world.ledger, edition_of(world))] == [4.5]
 
@@ -426,7 +426,7 @@ async def test_forms_refuse_with_the_reason_and_keep_what_was_written_and_withdr
     accepted = await people.post(path, data=form)
     listed = await people.get(path)
     review = await people.get("/submit/prizes/2027/review")
-    (created,) = prizes.nominations(world.ledger, "2027")
+    (created,) = prizes.nominations(world.ledger, edition="2027")
     others = f"/submissions/prizes/2027/nominations/{created.id}"
     by_another = await people.delete(others, headers=ministry)
     withdrawn = await people.post(f"{path}/{created.id}/withdraw", data={"csrf": csrf})
@@ -436,7 +436,7 @@ async def test_forms_refuse_with_the_reason_and_keep_what_was_written_and_withdr
     assert "Forty &lt;b&gt;villages&lt;/b&gt;" in refused[0].text
     assert "Village telecentres" in listed.text
     assert codes(accepted, review, by_another, withdrawn) == [303, 404, 404, 303]
-    assert prizes.nominations(world.ledger, "2027") == []
+    assert prizes.nominations(world.ledger, edition="2027") == []
 
 
 async def test_an_expert_scores_and_a_person_votes_on_the_pages(
@@ -497,7 +497,7 @@ async def test_a_contest_is_run_from_the_admin_pages(
     assert "opens: this day is required" in wrong.text
     assert prizes.find_edition(world.ledger, "2028") is not None
     assert prizes.experts(world.ledger, "2027") == ["jane@example.org"]
-    (row,) = prizes.nominations(world.ledger, "2027")
+    (row,) = prizes.nominations(world.ledger, edition="2027")
     assert (row.stage, row.special) == (Stage.WINNER, "youth")
     for word in ("Village telecentres", "Youth prize", "jane@example.org"):
         assert word in page.text
