@@ -56,7 +56,7 @@ from harvesters.errors import (
 from harvesters.ledger import operators
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import MAX_NOTE_LENGTH as MAX_NOTE_LENGTH
-from harvesters.ledger.operators import Key
+from harvesters.ledger.models import Key
 from harvesters.network.fetch import utc_now
 from harvesters.notifications.delivery import Channels
 from harvesters.reasons import Reason

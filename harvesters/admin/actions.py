@@ -15,8 +15,8 @@ from harvesters.errors import InvalidInputError, PrizeError, UnknownError, requi
 from harvesters.inspection.preview import PreviewResult, preview_source
 from harvesters.ledger import operators, outbox, prizes
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.models import Alert
-from harvesters.ledger.operators import MAX_NAME_LENGTH, Key, Scope, parse_scope
+from harvesters.ledger.models import Alert, Key, Scope
+from harvesters.ledger.operators import MAX_NAME_LENGTH, parse_scope
 from harvesters.ledger.participation import Edition, Stage
 from harvesters.notifications.alerts import FILE, RulesError, load_rules, read_rules, write_messages
 from harvesters.options import located

@@ -19,7 +19,7 @@ from harvesters.admin.pages import BASE_PATH, local_path
 from harvesters.errors import require
 from harvesters.ledger import operators
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.operators import Key, Scope
+from harvesters.ledger.models import Key, Scope
 from harvesters.network.fetch import NetworkSettings
 from harvesters.pipeline.record_processor import WorkerPool
 from harvesters.runs.context import HarvestContext

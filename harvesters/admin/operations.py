@@ -44,8 +44,7 @@ from harvesters.admin.schemas import (
     run_view,
     source_view,
 )
-from harvesters.ledger.models import Run, RunRequest, Scope
-from harvesters.ledger.operators import Key
+from harvesters.ledger.models import Key, Run, RunRequest, Scope
 from harvesters.runs.operations import Operation, OverrideRequest, decide_pairs, translate
 from harvesters.site import ERROR_RESPONSES, InvalidValue, render_errors_as_pages
 from harvesters.source import SHARES, Source

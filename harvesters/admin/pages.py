@@ -12,8 +12,7 @@ from urllib.parse import urlsplit
 
 from markupsafe import Markup
 
-from harvesters.ledger.models import SEEN, TOMBSTONED, Notice, Outcome
-from harvesters.ledger.operators import Scope
+from harvesters.ledger.models import SEEN, TOMBSTONED, Notice, Outcome, Scope
 from harvesters.reasons import Reason, parse_reason, without_review
 from languages.translations import (
     current_locale,

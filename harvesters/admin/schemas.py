@@ -28,6 +28,7 @@ from harvesters.ledger.models import (
     UPSERTED,
     AuditEntry,
     GrantedOverride,
+    Key,
     Notice,
     Outcome,
     Run,
@@ -36,7 +37,6 @@ from harvesters.ledger.models import (
     State,
     decompress,
 )
-from harvesters.ledger.operators import Key
 from harvesters.reasons import Reason
 from harvesters.runs.commit import changed_statements
 from harvesters.runs.removal import find_undoable

@@ -44,7 +44,7 @@ from harvesters.admin.pages import CONDITIONS
 from harvesters.admin.schemas import key_view
 from harvesters.ledger import operators, outbox
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.operators import Scope
+from harvesters.ledger.models import Scope
 from harvesters.notifications.alerts import EXAMPLE, RulesError, parse_rules, read_rules
 from harvesters.runs.run_log import interrupted_runs, is_schedule_running
 from harvesters.site import ERROR_RESPONSES, DefinitionChanged, render_errors_as_pages

@@ -193,14 +193,14 @@ class Time(sa.TypeDecorator[datetime]):
 
 
 def choice(members: type[Enum]) -> sa.Enum:
-    """Return the type of a member of an enumeration, which is stored as its value."""
+    """Return the type of a member of an enumeration, which is stored as its label or value."""
     return sa.Enum(
         members, values_callable=_values, native_enum=False, create_constraint=False, length=None
     )
 
 
 def _values(members: type[Enum]) -> list[str]:
-    return [member.value for member in members]
+    return [str(getattr(member, "label", member.value)) for member in members]
 
 
 class Json(sa.TypeDecorator[Any]):

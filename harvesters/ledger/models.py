@@ -245,6 +245,30 @@ class Scope(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Key:
+    """A stored key; times are UTC. *expires* and *revoked* are None for a key that does not expire
+    or is not revoked.
+    """
+
+    id: str
+    name: str
+    scope: Scope
+    hash: str = field(repr=False)
+    created: datetime
+    expires: datetime | None = None
+    revoked: datetime | None = None
+    last_used: datetime | None = None
+
+    @property
+    def display_name(self) -> str:
+        """Return the name for the audit log: names may occur twice, ids never."""
+        return f"{self.name} ({self.id})"
+
+    def is_valid(self, now: datetime) -> bool:
+        return self.revoked is None and (self.expires is None or now < self.expires)
+
+
+@dataclass(frozen=True, slots=True)
 class AuditEntry:
     """One action of a person or of a key's owner; *when* is UTC, *what* a text such as "approved",
     for which the admin pages have a sentence.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from hmac import compare_digest
@@ -19,40 +19,17 @@ from harvesters.ledger.models import (
     TOMBSTONED,
     AuditEntry,
     DefinitionVersion,
+    Key,
     Removal,
     RunRequest,
+    Scope,
     SourceHold,
     decompress,
 )
-from harvesters.ledger.models import Scope as Scope
 from harvesters.page_model import SourcePosition
 
 # Scanners for secrets recognize a token by its prefix.
 _TOKEN = re.compile(r"stk_(?P<id>[0-9a-f]{8})_(?P<secret>[A-Za-z0-9_-]{43})\Z", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """A stored key; times are UTC. *expires* and *revoked* are None for a key that does not expire
-    or is not revoked.
-    """
-
-    id: str
-    name: str
-    scope: Scope
-    hash: str = field(repr=False)
-    created: datetime
-    expires: datetime | None = None
-    revoked: datetime | None = None
-    last_used: datetime | None = None
-
-    @property
-    def display_name(self) -> str:
-        """Return the name for the audit log: names may occur twice, ids never."""
-        return f"{self.name} ({self.id})"
-
-    def is_valid(self, now: datetime) -> bool:
-        return self.revoked is None and (self.expires is None or now < self.expires)
 
 
 def parse_scope(label: str) -> Scope | None:
@@ -89,20 +66,17 @@ def create_key(
     id, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
     expires = now + timedelta(days=days) if days else None
     key = Key(id, name, allowed, _hash(secret), now, expires)
-    ledger.execute(sa.insert(t.key).values(**asdict(key) | {"scope": key.scope.label}))
+    ledger.add(key)
     return key, f"stk_{id}_{secret}"
 
 
-def list_keys(ledger: Ledger, *where: sa.ColumnElement[bool]) -> list[Key]:
+def list_keys(ledger: Ledger) -> list[Key]:
     """Return all keys, including revoked and expired ones, the oldest first."""
-    query = sa.select(t.key).where(*where).order_by(t.key.c.created, t.key.c.id)
-    return [
-        Key(**{**row._mapping, "scope": Scope[row.scope.upper()]}) for row in ledger.rows(query)
-    ]
+    return ledger.select(Key, order=[t.key.c.created, t.key.c.id])
 
 
 def find_key(ledger: Ledger, key_id: str) -> Key | None:
-    return next(iter(list_keys(ledger, t.key.c.id == key_id)), None)
+    return ledger.first(Key, t.key.c.id == key_id)
 
 
 def revoke_key(ledger: Ledger, key: Key, now: datetime) -> Key:

@@ -231,19 +231,8 @@ identity_decision = Table(
     Index("identity_decision_by_pair", "first", "second", "id"),
 )
 
-# Keys of the admin app; only the hash of the secret is stored.
-key = Table(
-    "key",
-    metadata,
-    Column("id", String, primary_key=True),
-    Column("name", String, nullable=False),
-    Column("scope", String, nullable=False),
-    Column("hash", String, nullable=False),  # SHA-256 of the secret, in hexadecimal
-    Column("created", Time, nullable=False),
-    Column("expires", Time),
-    Column("revoked", Time),
-    Column("last_used", Time),
-)
+# Keys of the admin app; only the SHA-256 of the secret is stored, in hexadecimal.
+key = table_of(m.Key, "key")
 
 # Problems that readers report. The address is deleted when the problem is closed.
 problem = table_of(p.ReportedProblem, "problem", Index("problem_by_state", "state", "source"))

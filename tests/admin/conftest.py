@@ -23,8 +23,7 @@ from harvesters.admin.context import AdminContext
 from harvesters.ledger import operators
 from harvesters.ledger import tables as t
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.models import Outcome, Run, StagedRecord, State, compress
-from harvesters.ledger.operators import Key, Scope
+from harvesters.ledger.models import Key, Outcome, Run, Scope, StagedRecord, State, compress
 from harvesters.network.fetch import NetworkSettings
 from harvesters.reasons import REVIEW, Reason, as_reason, other
 from vocab.describe import describe

@@ -16,7 +16,7 @@ from harvesters.admin.actions import get_key
 from harvesters.admin.app import create_admin
 from harvesters.admin.context import AdminContext, require_session
 from harvesters.ledger import operators
-from harvesters.ledger.operators import Scope
+from harvesters.ledger.models import Scope
 from web.middleware import MAX_CONCURRENT_REQUESTS, MAX_FAILURES, MAX_PRIVATE_BODY, WINDOW_SECONDS
 
 SCOPES = ("read", "operate", "admin")

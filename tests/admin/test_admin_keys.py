@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from harvesters.ledger import operators
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.operators import Scope, create_key
+from harvesters.ledger.models import Scope
+from harvesters.ledger.operators import create_key
 from stocktake import app
 
 RUN = CliRunner()

@@ -19,8 +19,16 @@ from command_line.site import remap_source
 from harvesters.admin.actions import digest
 from harvesters.admin.sources import apply_form
 from harvesters.ledger import operators, outbox
-from harvesters.ledger.models import CLUSTERS, VOCABULARY, LogLine, Message, Notice, Outcome, State
-from harvesters.ledger.operators import Scope
+from harvesters.ledger.models import (
+    CLUSTERS,
+    VOCABULARY,
+    LogLine,
+    Message,
+    Notice,
+    Outcome,
+    Scope,
+    State,
+)
 from harvesters.reasons import Reason
 from harvesters.source import read_text
 from journal.files import FileLock

@@ -28,7 +28,7 @@ from command_line.settings import Settings
 from command_line.site import create_site
 from harvesters.ledger import operators, outbox
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.operators import Scope
+from harvesters.ledger.models import Scope
 from harvesters.network.fetch import NetworkSettings
 from harvesters.runs.context import open_context
 from harvesters.runs.run import harvest

@@ -35,7 +35,7 @@ from waiting import wait_until, wait_until_async
 
 from harvesters.ledger import operators
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.operators import Scope
+from harvesters.ledger.models import Scope
 from harvesters.network.fetch import NetworkSettings
 from harvesters.network.fetch import parse_robots as read_robots
 from harvesters.runs.context import HarvestContext, open_context

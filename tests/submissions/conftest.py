@@ -25,8 +25,7 @@ from harvesters.admin.app import create_admin
 from harvesters.admin.context import AdminContext
 from harvesters.ledger import operators, outbox
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.models import Scope
-from harvesters.ledger.operators import Key
+from harvesters.ledger.models import Key, Scope
 from harvesters.ledger.participation import Submission
 from harvesters.mappings.mapping import MAPPINGS
 from harvesters.network.fetch import NetworkSettings

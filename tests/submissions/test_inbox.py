@@ -18,7 +18,7 @@ from command_line.curation import inbox as app
 from command_line.settings import Settings
 from harvesters.admin.context import AdminContext
 from harvesters.ledger import operators, submissions
-from harvesters.ledger.operators import Scope
+from harvesters.ledger.models import Scope
 from harvesters.ledger.participation import Notification, Submission, SubmissionState
 from harvesters.network.fetch import NetworkSettings
 from harvesters.notifications import coar

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from harvesters.admin.context import AdminContext
 from harvesters.ledger import operators, outbox, submissions
-from harvesters.ledger.operators import Scope
+from harvesters.ledger.models import Scope
 from harvesters.ledger.participation import Submission, SubmissionState
 from harvesters.network.fetch import NetworkSettings
 from harvesters.notifications import coar

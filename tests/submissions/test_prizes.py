@@ -17,7 +17,7 @@ from command_line.commands import prizes as prize_commands
 from command_line.settings import Settings
 from harvesters.errors import PrizeError
 from harvesters.ledger import operators, prizes
-from harvesters.ledger.operators import Scope
+from harvesters.ledger.models import Scope
 from harvesters.ledger.participation import Edition, Stage
 from harvesters.participation import contest
 from harvesters.participation.contest import parse_edition
