@@ -294,8 +294,7 @@ def _column_type(hint: Any, *, is_key: bool) -> Any:
 
 def insertable(item: object) -> dict[str, Any]:
     """Return the values of an object for its table, without a number that the database assigns."""
-    table = TABLES[type(item)]
-    counted = table.autoincrement_column
+    counted = TABLES[type(item)].autoincrement_column
     names = [field.name for field in fields(item)]  # type: ignore[arg-type]  # each class of TABLES is a dataclass
     return {name: getattr(item, name) for name in names if counted is None or name != counted.key}
 
@@ -562,8 +561,7 @@ class Database:
 
 def select_objects(kind: type) -> sa.Select[Any]:
     """Return the query for the columns of a class of ``models``, in the order of its fields."""
-    table = TABLES[kind]
-    return sa.select(*(table.c[field.name] for field in fields(kind)))
+    return sa.select(*(TABLES[kind].c[field.name] for field in fields(kind)))
 
 
 def insert(connection: sa.Connection, item: object, **more: object) -> int:

@@ -64,8 +64,7 @@ def create_key(
     stored.
     """
     id, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
-    expires = now + timedelta(days=days) if days else None
-    key = Key(id, name, allowed, _hash(secret), now, expires)
+    key = Key(id, name, allowed, _hash(secret), now, now + timedelta(days=days) if days else None)
     ledger.add(key)
     return key, f"stk_{id}_{secret}"
 

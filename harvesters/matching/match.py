@@ -286,8 +286,7 @@ def has_changes(ledger: Ledger) -> bool:
     """Return whether a record is new, changed or gone since the last matching."""
     r, m = t.record.c, t.identity_record.c
     same = sa.and_(m.source == r.source, m.key == r.key, m.run == r.run, m.seq == r.seq)
-    joined = t.record.outerjoin(t.identity_record, same)
-    unmatched = sa.select(r.source, r.key).select_from(joined)
+    unmatched = sa.select(r.source, r.key).select_from(t.record.outerjoin(t.identity_record, same))
     unmatched = unmatched.where(r.state != RecordState.GONE, m.run.is_(None))
     return any(ledger.rows(query.limit(1)) for query in (unmatched, _removed_records()))
 

@@ -146,8 +146,7 @@ def _report_messages(
         "data": {"source": source.name, "run": run.id, "digest": digest, "url": page, **report},
     }
     subject = f"{channels.name}: {source.name}: {outcome}"
-    topic = f"{REPORT_TOPIC}{source.name}"
-    return outbox.messages_to(source.notify, topic, subject, [text], data)
+    return outbox.messages_to(source.notify, f"{REPORT_TOPIC}{source.name}", subject, [text], data)
 
 
 MAX_LISTED = 50  # things of each kind of change that a mail lists

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from concurrent.futures import BrokenExecutor, CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any, cast
@@ -57,16 +56,8 @@ class DaskExecutor:
         self._code = code_fingerprint()
         self._client, self._address = client, address
         self._executor = client.get_executor(pure=False)
-        self._concurrency, self._counted_at = 1, -_CHECK_INTERVAL
-
-    @property
-    def concurrency(self) -> int:
-        """Return how many work units are processed at once: the threads of all workers, recounted
-        now and then.
-        """
-        if time.monotonic() - self._counted_at > _CHECK_INTERVAL:
-            self._concurrency, self._counted_at = max(1, self._count_threads()), time.monotonic()
-        return self._concurrency
+        # Work units at once. Workers that join later take their part of what is sent.
+        self.concurrency = max(1, self._count_threads())
 
     def send(self, task: bytes, records: bytes) -> Future[list[StagedRecord]]:
         """Submit records; if the scheduler was lost, return a failed future."""

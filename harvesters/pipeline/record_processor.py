@@ -389,9 +389,16 @@ class RecordProcessor:
     ) -> StagedRecord:
         """Withhold a record with violations; else add its warnings to its description."""
         key, digest, source = item.record.key, item.digest, self.task.run.source
-        violations = [result for result in results if result.severity is Severity.VIOLATION]
+        violations = {
+            (result.message, _local_name(result.path))
+            for result in results
+            if result.severity is Severity.VIOLATION
+        }
         if violations:
-            reasons = _violation_reasons(violations)
+            reasons = tuple(
+                Reason("broken_rule", message=message, property=name)
+                for message, name in sorted(violations)
+            )
             return StagedRecord(
                 key, Outcome.WITHHELD, digest, reasons=reasons, position=item.position
             )
@@ -429,14 +436,6 @@ def _unreadable(item: RecordInput, reason: Reason) -> StagedRecord:
 
 def _local_name(path: str | None) -> str:
     return (path or "record").replace("#", "/").rpartition("/")[2]
-
-
-def _violation_reasons(violations: Sequence[Result]) -> tuple[Reason, ...]:
-    """Return the distinct messages of *violations*, each with the name of its property, sorted."""
-    broken = {(result.message, _local_name(result.path)) for result in violations}
-    return tuple(
-        Reason("broken_rule", message=message, property=name) for message, name in sorted(broken)
-    )
 
 
 # Shorter keys are not removed from addresses, which also end in numbers of goals and areas.

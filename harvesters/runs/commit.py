@@ -420,11 +420,9 @@ def _blocks(
     for key, new, old in context.ledger.changed_descriptions(run):
         yield diff_block(old, new, iris.record(run.source, key))
     for change, _, after in _state_changes(run, context):
-        graph = iris.record(run.source, change.staged.key or "")
-        yield diff_block(change.previous, after, graph)
+        yield diff_block(change.previous, after, iris.record(run.source, change.staged.key or ""))
     yield diff_block(context.ledger.graph(source_graph), description, source_graph)
-    statements = _run_description(run, context, before, count)
-    yield diff_block("", "\n".join(statements), iris.run(run.id))
+    yield diff_block("", "\n".join(_run_description(run, context, before, count)), iris.run(run.id))
 
 
 def _run_description(run: Run, context: HarvestContext, before: int, count: QuadCount) -> list[str]:

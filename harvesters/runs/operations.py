@@ -174,8 +174,7 @@ def audit(
     note: str = "",
 ) -> None:
     """Write what a person did to the audit log."""
-    entry = AuditEntry(context.now(), by, action, source, run, note or None)
-    context.ledger.add(entry)
+    context.ledger.add(AuditEntry(context.now(), by, action, source, run, note or None))
 
 
 @operation(
@@ -642,8 +641,7 @@ def silence(
     reason: Annotated[str, StringConstraints(max_length=200, strip_whitespace=True)] = "",
 ) -> None:
     """Send no messages of a rule about a source for some hours; empty names stand for all."""
-    until = context.now() + timedelta(hours=hours)
-    context.ledger.add(Silence(0, rule, source, until, by, reason))
+    context.ledger.add(Silence(0, rule, source, context.now() + timedelta(hours=hours), by, reason))
     note = " · ".join(filter(None, (rule, f"{hours} h", reason)))
     audit(context, by, "silenced alerts", source or None, note=note)
 

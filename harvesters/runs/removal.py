@@ -106,8 +106,7 @@ def plan_removal(
         run = create_idle_run(source.name, context, before, rules)
         ledger.add(Removal(run.id, source.name, kind, digest))
         noted = note or (f"SHA-256 of its key: {digest}" if digest else None)
-        entry = AuditEntry(context.now(), by, _ACTIONS[kind], source.name, run.id, noted)
-        ledger.add(entry)
+        ledger.add(AuditEntry(context.now(), by, _ACTIONS[kind], source.name, run.id, noted))
         if kind is not RemovalKind.RETIRE:
             reasons = _CLEARED if key is None else ERASED
             deleted = (

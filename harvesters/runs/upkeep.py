@@ -316,7 +316,6 @@ def _publish_complete(context: HarvestContext, source: str, progress: LinkProgre
     than a day ago.
     """
     now = context.now()
-    progress.rests = {host: rest for host, rest in progress.rests.items() if rest > now}
     last = progress.published.get(source)
     is_recent = last and now - last < _PUBLISH_AGAIN
     if not is_recent and not due_links(context.ledger, source, now, 1):
@@ -334,8 +333,7 @@ def set_links(ledger: Ledger, source: str, urls: Collection[str], now: datetime)
         known = set(connection.scalars(sa.select(link.digest).where(link.source == source)))
         for part in batches(sorted(known - wanted.keys()), _STATEMENT_LINKS):
             for table, c in ((t.link, link), (t.link_state, event)):
-                old = sa.delete(table).where(c.source == source, c.digest.in_(part))
-                connection.execute(old)
+                connection.execute(sa.delete(table).where(c.source == source, c.digest.in_(part)))
         rows = [
             {"source": source, "digest": digest, "url": wanted[digest], "failures": 0, "due": now}
             for digest in sorted(wanted.keys() - known)
