@@ -242,51 +242,48 @@ def update_alerts(context: HarvestContext, channels: Channels, rules: Sequence[R
 
 
 def _find(context: HarvestContext, rules: Sequence[Rule], now: datetime) -> Found:
-    statuses = source_statuses(context, now)
-    reasons: dict[tuple[str, str], Reason] = {}
+    statuses, reasons = source_statuses(context, now), dict[tuple[str, str], Reason]()
     for rule in rules:
-        if rule.when == "disk_low":
-            free = shutil.disk_usage(context.data).free / _GIGABYTE
-            if free < rule.limit:
-                reasons[rule.name, ""] = Reason(
-                    "alert_disk_low", free=f"{free:.1f}", limit=f"{rule.limit:g}"
-                )
-            continue
-        if rule.when in _WAITING:
-            if count := _WAITING[rule.when](context.ledger, now):
-                reasons[rule.name, ""] = Reason(f"alert_{rule.when}", count=count)
-            continue
-        for status in statuses:
-            if rule.covers(status.source) and (reason := _reason(rule, status, context, now)):
-                reasons[rule.name, status.source] = reason
+        about = (
+            [("", _installation_reason(rule, context, now))]
+            if rule.when in GLOBAL
+            else [
+                (status.source, _source_reason(rule, status, context, now))
+                for status in statuses
+                if rule.covers(status.source) and not status.marks.retired
+            ]
+        )
+        reasons |= {(rule.name, source): reason for source, reason in about if reason}
     return reasons
 
 
-def _reason(
+def _installation_reason(rule: Rule, context: HarvestContext, now: datetime) -> Reason | None:
+    """Return why the rule's condition holds for the installation, or None."""
+    if rule.when == "disk_low":
+        free, limit = shutil.disk_usage(context.data).free / _GIGABYTE, rule.limit
+        is_low = free < limit
+        return Reason("alert_disk_low", free=f"{free:.1f}", limit=f"{limit:g}") if is_low else None
+    count = _WAITING[rule.when](context.ledger, now)
+    return Reason(f"alert_{rule.when}", count=count) if count else None
+
+
+def _source_reason(
     rule: Rule, status: SourceStatus, context: HarvestContext, now: datetime
 ) -> Reason | None:
     """Return why the rule's condition holds for a source, or None."""
-    if status.marks.retired:
-        return None
-    if rule.when == "plan_waits" and status.plan:
-        plan = context.ledger.run(status.plan)
-        since = (plan.planned or plan.started) if plan else now
-        waits = (now - since).total_seconds() / 3600 >= rule.limit
-        return Reason("alert_plan_waits", run=status.plan, source=status.source) if waits else None
-    if rule.when == "failing" and status.marks.failures and status.marks.failures >= rule.limit:
-        failures: dict[str, str | int] = {"source": status.source, "count": status.marks.failures}
-        return Reason("alert_failing", **failures, reason=status.reason or "")
+    source, failures = status.source, status.marks.failures or 0
     if rule.when == "late" and freshness(status.marks, now) is Freshness.LATE and status.attempt:
-        return Reason("alert_late", source=status.source)
-    run = context.ledger.run(status.run) if rule.when == "withheld" and status.run else None
-    fetched, withheld = (run.fetched, run.counts.get("withheld", 0)) if run else (0, 0)
-    if fetched and withheld * 100 / fetched > rule.limit:
-        shares: dict[str, str | int] = {
-            "source": status.source,
-            "count": withheld,
-            "total": fetched,
-        }
-        return Reason("alert_withheld", **shares)
+        return Reason("alert_late", source=source)
+    if rule.when == "failing" and failures and failures >= rule.limit:
+        return Reason("alert_failing", source=source, count=failures, reason=status.reason or "")
+    name = {"plan_waits": status.plan, "withheld": status.run}.get(rule.when)
+    run = context.ledger.run(name) if name else None
+    if run and rule.when == "plan_waits":
+        waits = (now - (run.planned or run.started)).total_seconds() / 3600 >= rule.limit
+        return Reason("alert_plan_waits", run=run.id, source=source) if waits else None
+    count = run.counts.get("withheld", 0) if run else 0
+    if run and run.fetched and count * 100 / run.fetched > rule.limit:
+        return Reason("alert_withheld", source=source, count=count, total=run.fetched)
     return None
 
 
