@@ -188,16 +188,15 @@ def plan_clusters(
         for cluster, members, text in cluster_descriptions(
             published, stored_pairs(ledger), current_decisions(ledger), iris
         ):
-            changes.append(GraphChange(cluster, stored.pop(cluster, ""), text))
             cluster_of |= dict.fromkeys(members, cluster)
+            if (before := stored.pop(cluster, "")) != text:
+                changes.append(GraphChange(cluster, before, text))
         for graph, before in stored.items():
             is_named = named_member(graph, iris) in published
             after = "" if is_named else _replacement(graph, before, cluster_of, iris)
-            changes.append(GraphChange(graph, before, after))
-    return sorted(
-        (change for change in changes if change.before != change.after),
-        key=lambda change: change.graph,
-    )
+            if after != before:
+                changes.append(GraphChange(graph, before, after))
+    return sorted(changes, key=lambda change: change.graph)
 
 
 def _replacement(graph: str, before: str, cluster_of: Mapping[str, str], iris: Iris) -> str:
