@@ -22,15 +22,14 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from isal import igzip_threaded
-from pyoxigraph import RdfFormat, Triple, parse, serialize
+from isal import igzip, igzip_threaded
+from pyoxigraph import Quad, RdfFormat, parse, serialize
 
 from journal.files import replace_file
 from journal.journal import Journal
 from publisher.rdf import PREFIXES
 from publisher.store.changes import in_batches
 from vocab.terms import ADMS, DCT, FOAF, PROV
-from web.respond import GRAPHS
 
 DUMP_NAME = re.compile(r"stocktake-(\d+)\.(?:nq|ttl|gone\.csv)\.gz(\.sha256)?\Z")
 TEXT_FORMATS = ("nt", "ttl", "jsonld")  # of a release, beside its quads
@@ -114,17 +113,14 @@ def write_dumps(journal: Journal, folder: Path, position: int | None = None) -> 
             out.writelines(canonical_quads(journal, position))
     if not turtle.exists():
         with gzip.open(quads) as text, _write_atomically(turtle) as out:
-            serialize(_triples(text), out, RdfFormat.TURTLE, prefixes=PREFIXES)  # type: ignore[arg-type]  # it needs only write
+            parsed = parse(text, RdfFormat.N_QUADS, lenient=True)  # type: ignore[arg-type]  # it needs only read
+            # Equal triples of several graphs are adjacent.
+            triples = (triple for triple, _ in groupby(quad.triple for quad in parsed))
+            serialize(triples, out, RdfFormat.TURTLE, prefixes=PREFIXES)  # type: ignore[arg-type]  # it needs only write
     if not gone.exists():
         with gzip.open(quads) as text, _write_atomically(gone) as out:
             out.writelines(deletion_rows(text))
     return [file for path in (quads, turtle, gone) for file in (path, _checksum_path(path))]
-
-
-def _triples(text: BinaryIO | gzip.GzipFile) -> Iterator[Triple]:
-    """Yield the triples of sorted quads, each once: equal triples of several graphs are adjacent."""
-    quads = parse(text, RdfFormat.N_QUADS, lenient=True)  # type: ignore[arg-type]  # it needs only read
-    return (triple for triple, _ in groupby(quad.triple for quad in quads))
 
 
 @contextmanager
@@ -249,30 +245,36 @@ def write_texts(lines: Iterable[bytes], folder: Path, name: str) -> DumpTotals:
     """Write the files *name* into *folder* from sorted *lines* of N-Quads: these, and their triples
     in each of TEXT_FORMATS; a triple of several graphs is written once.
     """
-    path, quads, longest = folder / f"{name}.nq.gz", 0, 0
-    with gzip_writer(path) as out:
+    quads, triples, longest, last = 0, 0, 0, b""
+    path = folder / f"{name}.nt.gz"
+    with gzip_writer(folder / f"{name}.nq.gz") as out, gzip_writer(path) as merged:
         for line in lines:
             out.write(line)
             quads += 1
             longest = max(longest, len(line))
-    for end in ("nt", "ttl"):
-        with gzip.open(path) as text, gzip_writer(folder / f"{name}.{end}.gz") as out:
-            serialize(_triples(text), out, GRAPHS[end].writer, prefixes=PREFIXES)
-    with gzip.open(path) as text, gzip_writer(folder / f"{name}.jsonld.gz") as out:
-        triples = write_json_lines(_triples(text), out)
+            triple = line[: line.rindex(b" <")]
+            if triple != last:
+                merged.write(triple + b" .\n")
+                triples += 1
+            last = triple
+    with igzip.open(path) as text, gzip_writer(folder / f"{name}.ttl.gz") as out:
+        serialize(
+            parse(text, RdfFormat.N_TRIPLES, lenient=True), out, RdfFormat.TURTLE, prefixes=PREFIXES
+        )
+    with igzip.open(path) as text, gzip_writer(folder / f"{name}.jsonld.gz") as out:
+        write_json_lines(parse(text, RdfFormat.N_TRIPLES, lenient=True), out)
     return DumpTotals(quads, triples, longest)
 
 
-def write_json_lines(triples: Iterable[Triple], out: BinaryIO, longest: int = CHUNK) -> int:
+def write_json_lines(triples: Iterable[Quad], out: BinaryIO, longest: int = CHUNK) -> None:
     """Write sorted triples as expanded JSON-LD, a subject a line, so that it can be read line by
-    line; one with more than *longest* triples takes several. Return how many triples there are.
+    line; one with more than *longest* triples takes several.
     """
-    count, start = 0, b"[\n"
+    out.write(b"[")
+    separator = b"\n"
     for _, group in groupby(triples, key=lambda triple: triple.subject):
         while chunk := list(islice(group, longest)):
             document = serialize(chunk, format=RdfFormat.JSON_LD) or b"[]"
-            out.write(start + document.strip()[1:-1])
-            start = b",\n"
-            count += len(chunk)
-    out.write(b"\n]\n" if count else b"[]\n")
-    return count
+            out.write(separator + document.strip()[1:-1])
+            separator = b",\n"
+    out.write(b"\n]\n")

@@ -19,6 +19,7 @@ from typing import Any
 import duckdb
 
 from publisher.data.properties import (
+    FACETS,
     PropertyRow,
     PropertyTable,
     describe_area,
@@ -29,11 +30,12 @@ from publisher.rdf import namespaces, parse_node
 from publisher.releases.dump import DumpTotals, gzip_writer
 from publisher.store.releases import ReleaseSource
 from vocab.iris import KINDS, Iris
+from vocab.schemes import concepts
 from vocab.terms import DCAT, DCT, RDF
 
 _SORTED_BYTES = 24 << 20  # bytes of rows that are sorted at once
 MEMORY = "192MiB"  # of memory for DuckDB; the rest is spilled
-PART = 50_000  # statements whose rows are computed at once
+PART = 100_000  # statements whose rows are computed at once
 # The rows of a Parquet row group, and the bytes that they have at most: DuckDB writes a group from
 # memory, and a reader skips a group whose statistics exclude its condition.
 ROW_GROUP, _ROW_GROUP_BYTES = 20_000, 24 << 20
@@ -161,11 +163,10 @@ def open_tables(
     connection.create_function(
         "literal_text", lambda term: parse_node(term).value, ["VARCHAR"], "VARCHAR"
     )
-    cells = "STRUCT(countries VARCHAR[], country_name VARCHAR, iso3 VARCHAR, itu_region VARCHAR[])"
-    connection.create_function(
-        "area_cells", lambda codes: area_cells(codes, iris), ["VARCHAR[]"], cells
-    )
     connection.execute(_statements(iris)[0])
+    codes = [FACETS["area"].code(area, iris) for area in concepts("area", iris.base)]
+    areas = [(code, *describe_area(code, iris)) for code in codes]
+    connection.executemany("INSERT INTO areas VALUES (?, ?, ?, ?)", areas)
     for table in described.values():
         columns = [f'"{item.name}" {_TYPES.get(item.type, "VARCHAR")}' for item in table.columns]
         place = "STRUCT(g VARCHAR, n INTEGER, o VARCHAR)"

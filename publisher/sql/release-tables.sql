@@ -4,6 +4,7 @@
 
 CREATE MACRO path_of(term) AS CASE WHEN starts_with(term, '<BASE') THEN substr(term, length('<BASE') + 1, length(term) - length('<BASE') - 1) END;
 CREATE MACRO year_of(date) AS nullif(TRY_CAST(regexp_extract(date, '^([0-9]{4})(-|$)', 1) AS BIGINT), 0);
+CREATE TEMP TABLE areas (code VARCHAR, area_name VARCHAR, iso3 VARCHAR, itu_region VARCHAR);
 
 -- part
 CREATE OR REPLACE TEMP TABLE cells AS
@@ -37,9 +38,10 @@ SELECT g, s, of_node('wsis:concept') AS concept, regexp_extract(of_node('wsis:ba
 FROM cells WHERE type = 'record' AND s <> g GROUP BY g, s;
 
 CREATE OR REPLACE TEMP VIEW initiative_cells AS
-SELECT cells.* REPLACE ({'g': thing, 'n': 0, 'o': ''} AS place), prize
+SELECT cells.* REPLACE ({'g': thing, 'n': 0, 'o': ''} AS place), prize, area_name, iso3, itu_region
 FROM cells LEFT JOIN nodes ON nodes.g = cells.g AND nodes.s = o AND cells.p = 'vivo:relatedBy'
-WHERE type = 'record' AND kind = 'initiative' AND state <> 'gone';
+    LEFT JOIN areas ON areas.code = cells.code AND is_iri AND p = 'dct:spatial'
+WHERE type = 'record' AND kind = 'initiative' AND state <> 'gone' AND cells.s IN (cells.g, topic);
 
 CREATE OR REPLACE TEMP VIEW thing_cells AS
 SELECT * FROM cells WHERE type = 'record' AND kind <> '' AND state <> 'gone' AND s = topic;

@@ -20,7 +20,6 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pyoxigraph
 import structlog
@@ -28,7 +27,7 @@ from isal import igzip
 from pydantic import TypeAdapter
 from pyoxigraph import NamedNode, Store
 
-from journal.files import replace_file
+from journal.files import FileLock, replace_file
 from journal.journal import Journal
 from journal.processes import exit_with_parent
 from languages.translations import TranslatableText
@@ -235,9 +234,9 @@ def _create_store(data: Path, release: Release, iris: Iris, part: Path) -> None:
             columns.replace_status(())
             replace_graph(store, NamedNode(iris.status), (), columns.stated)
         else:
-            load(store, (line[: line.rindex(b" <")] + b" .\n" for line in _lines(data, release)))
+            load(store, _lines(data, release, "nt"))
             columns.begin()
-            deque(columns.apply(b"A " + line for line in _lines(data, release)), 0)
+            deque(columns.apply(b"A " + line for line in _lines(data, release, "nq")), 0)
             columns.commit(release.position, release.entry)
         if fault := columns.checkpoint()[2]:
             log.error(
@@ -268,15 +267,22 @@ def open_release_tables(data: Path, release: Release, iris: Iris) -> Path:
 
 @contextmanager
 def _part(data: Path, release: Release) -> Iterator[Path]:
-    folder = store_folder(data, release.number)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".part-{release.number}-", dir=folder.parent) as part:
-        yield Path(part)
+    """Yield an empty folder beside the stores. One process at a time has it, so what is in it before
+    is of a process that was killed.
+    """
+    stores = store_folder(data, release.number).parent
+    stores.mkdir(parents=True, exist_ok=True)
+    part = stores / ".part"
+    with FileLock(stores / ".lock"):
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir()
+        yield part
+        shutil.rmtree(part)
 
 
-def _lines(data: Path, release: Release) -> Iterator[bytes]:
-    """Yield the N-Quads of a release."""
-    name = f"stocktake-{release.number}.nq.gz"
+def _lines(data: Path, release: Release, form: str) -> Iterator[bytes]:
+    """Yield the N-Quads of a release, or its N-Triples."""
+    name = f"stocktake-{release.number}.{form}.gz"
     with igzip.open(data / "releases" / str(release.number) / name, "rb") as file:
         yield from file
 
@@ -409,8 +415,6 @@ def main() -> None:
     data = Path(folder)
     exit_with_parent(int(parent))
     raise_nice(os.getpid(), NICE)
-    for leftover in (data / "store" / "releases").glob(f".part-{number}-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
     release = read_manifest(data / "releases" / number)
     create_store(data, release, Iris(base), texts=bool(texts))
 

@@ -4,9 +4,11 @@ a release.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import gzip
 import hashlib
+import os
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -31,6 +33,7 @@ from publisher.portal.releases import sort_by_code
 from publisher.releases.builder import apply_retention, build_release
 from publisher.store import releases as release_stores
 from publisher.store.columns.engine import open_columns
+from publisher.store.process import command, environment
 from publisher.store.query_service import QueryService
 from publisher.store.snapshots import checksum_faults
 from publisher.store.verification import build_local, first_fault
@@ -236,6 +239,29 @@ async def test_a_store_copied_from_the_snapshot_equals_one_loaded_from_the_quads
     assert len(loaded[0]) > 1000
     assert '"Of the status"' not in "".join(loaded[0])
     assert copied == loaded
+
+
+async def test_processes_build_the_store_of_a_release_one_after_another(
+    small: Path, tmp_path: Path
+) -> None:
+    data = copy_data(small, tmp_path, "store")
+    release = build_release(data, IRIS, NOW)
+    part = release_stores.store_folder(data, release.number).with_name(".part")
+    (part / "of a process that was killed").mkdir(parents=True)
+
+    building = asyncio.create_task(
+        asyncio.to_thread(release_stores.create_store, data, release, IRIS)
+    )
+    await wait_until_async((part / "store").exists, "the store to be begun")
+    other = await asyncio.create_subprocess_exec(
+        *command(release_stores.__name__, str(data), "1", IRIS.base, str(os.getpid()), ""),
+        env=environment(),
+    )
+
+    assert await other.wait() == 0
+    await building
+    assert list(checksum_faults(part.with_name("1"))) == []
+    assert not part.exists()
 
 
 async def test_store_that_is_built_has_columns_that_only_pages_ask(
