@@ -117,9 +117,8 @@ def _store(
         id, submitter, state, 1, content, content if accepted else None, title_of(content), "en", now, now,
         waiting_since=now if waits else None, first_accepted=now if accepted else None,
     )  # fmt: skip
-    submissions.add(
-        ledger, submission, SubmissionEvent("submitted", SUBMITTER, now, content=content)
-    )
+    event = SubmissionEvent("submitted", SUBMITTER, now, content=content)
+    submissions.add(ledger, (submission, event))
     if state in _NOTES:
         what, note = _NOTES[state]
         submissions.annotate(ledger, id, SubmissionEvent(what, "Demo moderator", now, note), {})

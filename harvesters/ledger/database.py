@@ -523,10 +523,11 @@ class Database:
         """Delete rows of a table; return how many there were."""
         return self.execute(sa.delete(table).where(*where))
 
-    def upsert(self, table: sa.Table, key: Mapping[str, Any], values: Mapping[str, Any]) -> None:
-        """Store a row, or set its values if there is one with this key."""
-        row = self.insert(table).values(**key, **values)
-        self.execute(row.on_conflict_do_update(index_elements=[*key], set_=values))
+    def upsert(self, table: sa.Table, values: Mapping[str, Any]) -> None:
+        """Store a row, or set its values if there is one with its primary key."""
+        row, keys = self.insert(table).values(values), [column.name for column in table.primary_key]
+        others = {name: value for name, value in values.items() if name not in keys}
+        self.execute(row.on_conflict_do_update(index_elements=keys, set_=others))
 
     def claim(
         self, kind: type[Item], *where: Condition, limit: int, **values: object

@@ -67,15 +67,11 @@ def _check_sqlite(url: str, pragma: str) -> list[str]:
     """Return the messages of a check of an SQLite ledger, none if it is undamaged, missing, or
     another database.
     """
-    parsed = make_url(url)
-    if (
-        parsed.get_backend_name() != "sqlite"
-        or not parsed.database
-        or not Path(parsed.database).exists()
-    ):
+    file = make_url(url).database
+    if not url.startswith("sqlite") or not file or not Path(file).exists():
         return []
     try:
-        with closing(sqlite3.connect(parsed.database)) as connection:
+        with closing(sqlite3.connect(file)) as connection:
             rows = [str(row[0]) for row in connection.execute(f"PRAGMA {pragma}({_MAX_MESSAGES})")]
     except sqlite3.DatabaseError as error:
         return [str(error)]

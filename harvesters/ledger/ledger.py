@@ -194,8 +194,8 @@ class Ledger(Database):
 
     def set_balance(self, entry: int, added: int, removed: int, after: int) -> None:
         """Store how many quads an entry adds and removes, and how many exist after it."""
-        values = {"added": added, "removed": removed, "after": after}
-        self.upsert(t.balance, {"entry": entry}, values)
+        values = {"entry": entry, "added": added, "removed": removed, "after": after}
+        self.upsert(t.balance, values)
 
     # ---- the log of a run
 

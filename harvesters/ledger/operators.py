@@ -13,7 +13,7 @@ from hmac import compare_digest
 import sqlalchemy as sa
 
 from harvesters.ledger import tables as t
-from harvesters.ledger.database import Database, insert
+from harvesters.ledger.database import Database, insert, insertable
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import (
     TOMBSTONED,
@@ -169,8 +169,7 @@ def _is_proposal(source: str) -> tuple[sa.ColumnElement[bool], ...]:
 
 def hold(ledger: Database, hold: SourceHold) -> None:
     """Put a source on hold, in place of an earlier hold."""
-    values = {"since": hold.since, "by": hold.by, "reason": hold.reason}
-    ledger.upsert(t.hold, {"source": hold.source}, values)
+    ledger.upsert(t.hold, insertable(hold))
 
 
 def release(ledger: Database, source: str) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from harvesters.ledger import tables as t
-from harvesters.ledger.database import Database, insertable, select_objects
+from harvesters.ledger.database import Database, insertable
 from harvesters.ledger.models import RecordState, decompress
 from harvesters.ledger.participation import Edition, Nomination, Review, Stage
 from harvesters.ledger.submissions import new_id
@@ -46,7 +46,7 @@ def voter(mail: str) -> str:
 
 def put_edition(ledger: Database, edition: Edition) -> None:
     content = edition.model_dump(mode="json", exclude_none=True)
-    ledger.upsert(t.prize_edition, {"id": edition.id}, {"content": content})
+    ledger.upsert(t.prize_edition, {"id": edition.id, "content": content})
 
 
 def editions(ledger: Database) -> list[Edition]:
@@ -110,26 +110,20 @@ def experts(ledger: Database, edition: str) -> list[str]:
 
 def put_review(ledger: Database, review: Review) -> None:
     """Store a review, or replace that of the same expert."""
-    values = insertable(review)
-    key = {name: values.pop(name) for name in ("nomination", "expert")}
-    ledger.upsert(t.prize_review, key, values)
+    ledger.upsert(t.prize_review, insertable(review))
 
 
 def reviews(ledger: Database, edition: str) -> list[Review]:
-    query = select_objects(Review).join(t.prize_nomination, _nomination.id == _review.nomination)
-    of_edition = query.where(_nomination.edition == edition)
-    rows = ledger.rows(of_edition.order_by(_review.nomination, _review.expert))
-    return [Review(*row) for row in rows]
+    of_edition = sa.select(_nomination.id).where(_nomination.edition == edition)
+    order = [_review.nomination, _review.expert]
+    return ledger.select(Review, _review.nomination.in_(of_edition), order=order)
 
 
 def put_vote(ledger: Database, nomination: Nomination, mail: str, now: datetime) -> None:
     """Store the vote of an address in the nomination's category, instead of an earlier one."""
-    key = {
-        "edition": nomination.edition,
-        "category": nomination.category,
-        "voter": voter(mail),
-    }
-    ledger.upsert(t.prize_vote, key, {"nomination": nomination.id, "time": now})
+    about = {"edition": nomination.edition, "category": nomination.category}
+    vote = {"voter": voter(mail), "nomination": nomination.id, "time": now}
+    ledger.upsert(t.prize_vote, about | vote)
 
 
 def votes(ledger: Database, edition: str) -> dict[str, int]:

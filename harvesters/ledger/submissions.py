@@ -42,11 +42,7 @@ def new_id() -> str:
     return secrets.token_hex(_ID_BYTES)
 
 
-def add(ledger: Database, submission: Submission, event: SubmissionEvent) -> None:
-    add_all(ledger, [(submission, event)])
-
-
-def add_all(ledger: Database, items: Iterable[tuple[Submission, SubmissionEvent]]) -> None:
+def add(ledger: Database, *items: tuple[Submission, SubmissionEvent]) -> None:
     """Store new submissions, all or none, each with the first line of its history."""
     with ledger.transaction() as connection:
         for submission, event in items:

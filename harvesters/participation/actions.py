@@ -78,7 +78,7 @@ def submit(
     submission, event = new_submission(
         new_id(), submitter, content, language, context.now(), seconds
     )
-    submissions.add(context.ledger, submission, event)
+    submissions.add(context.ledger, (submission, event))
     log.info("submission received", submission=submission.id)
     return submission
 

@@ -73,7 +73,7 @@ def begin(
         now,
         now,
     )
-    submissions.add(context.ledger, draft, SubmissionEvent("begun", SUBMITTER, now))
+    submissions.add(context.ledger, (draft, SubmissionEvent("begun", SUBMITTER, now)))
     return create_link(context, draft)
 
 

@@ -392,7 +392,7 @@ def submit_rows(
             RowResult(row.number, outcome, title, stored, checked.findings, checked.duplicates)
         )
     if not dry_run:
-        submissions.add_all(ledger, accepted)
+        submissions.add(ledger, *accepted)
         log.info("table received", rows=len(results), submissions=len(accepted))
     return results
 

@@ -146,9 +146,8 @@ def describe_failure(
     run = None if dry_run else ledger.last_run(source, tuple(State))
     if isinstance(error, QuietHoursError):
         return FailedRun("postponed", str(error), run)
-    if run is None or run.ended is None or run.ended < began:
-        return FailedRun(State.FAILED.value, str(error))
-    if run.is_deferred or run.state is State.FAILED:
+    has_failed = run is not None and (run.is_deferred or run.state is State.FAILED)
+    if run and run.ended and run.ended >= began and has_failed:
         return FailedRun(run.state.value, run.reason or str(error), run)
     return FailedRun(State.FAILED.value, str(error))
 

@@ -73,7 +73,7 @@ def test_the_ledger_answers_with_what_was_accepted_and_without_authors(
         new = Submission(
             id, "jane", SubmissionState.SUBMITTED, 1, content, None, "Open day", "en", NOON, NOON
         )
-        submissions.add(ledger, new, SubmissionEvent("submitted", "submitter", NOON))
+        submissions.add(ledger, (new, SubmissionEvent("submitted", "submitter", NOON)))
         event = SubmissionEvent("accepted", "a moderator", NOON)
         values = {
             "published": content,

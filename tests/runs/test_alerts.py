@@ -88,7 +88,7 @@ def test_moderators_are_notified_of_what_waits(context: HarvestContext) -> None:
 
     update_alerts(context, CHANNELS, waiting_rules)
     assert subjects(context) == []
-    submissions.add(ledger, waiting, SubmissionEvent("submitted", "ann", now))
+    submissions.add(ledger, (waiting, SubmissionEvent("submitted", "ann", now)))
     ledger.add(comment)
     prizes.put_edition(ledger, edition)
     prizes.add_nomination(ledger, nomination)
