@@ -245,13 +245,12 @@ def _fetch_head(mirror: Mirror) -> RemoteHead:
 
 def _parse_head(document: object, address: str) -> RemoteHead:
     match document:
-        case {"base": str(base), "number": 0, "id": None} if is_web(base) and base[-1] in "/#":
-            return RemoteHead(base, 0, None)
-        case {"base": str(base), "number": int(number), "id": str(name)} if (
-            is_web(base) and base[-1] in "/#" and number > 0
+        case {"base": str(base), "number": int(number), "id": (str() | None) as name} if (
+            is_web(base)
+            and base[-1] in "/#"
+            and (number == 0 if name is None else number > 0 and _ID.match(name))
         ):
-            if _ID.match(name):
-                return RemoteHead(base, number, name)
+            return RemoteHead(base, number, name)
     raise ParseError(f"{address}: has no base, number and id of a newest entry")
 
 

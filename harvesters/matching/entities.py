@@ -307,14 +307,14 @@ GROUP BY kind, value
 
 class EntityStore(Mapping[str, Entity]):
     """Entities by IRI in a temporary *database*: those that ``merge`` made of what was added. At most
-    *cached* are in memory.
+    _CACHED are in memory.
 
     A matching compares the entities that ``mark_changed`` was called with.
     """
 
-    def __init__(self, database: sqlite3.Connection, cached: int = _CACHED) -> None:
+    def __init__(self, database: sqlite3.Connection) -> None:
         self.database = database
-        self.numbered = lru_cache(cached)(self._load)
+        self.numbered = lru_cache(_CACHED)(self._load)
 
     def add(self, entities: Iterable[Entity]) -> None:
         rows = ((entity.iri, pickle.dumps(entity)) for entity in entities)
@@ -363,16 +363,7 @@ class EntityStore(Mapping[str, Entity]):
 
 
 @contextmanager
-def open_entities(
-    entities: Iterable[Entity] | None = None, cached: int = _CACHED
-) -> Iterator[EntityStore]:
-    """Open a store, which is deleted when it is closed; with *entities*, which are marked as changed,
-    or empty.
-    """
+def open_entities() -> Iterator[EntityStore]:
+    """Open an empty store, which is deleted when it is closed."""
     with open_scratch(_SCHEMA) as database:
-        store = EntityStore(database, cached)
-        if entities is not None:
-            store.add(entities)
-            store.mark_changed(iri for (iri,) in database.execute("SELECT iri FROM piece"))
-            store.merge()
-        yield store
+        yield EntityStore(database)

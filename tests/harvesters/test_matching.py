@@ -6,7 +6,7 @@ from itertools import combinations
 from typing import Any
 
 import pytest
-from labelled import labelled_set, many_sources, measure
+from labelled import filled, labelled_set, many_sources, measure
 from lxml import etree
 from rows import each
 from simulated import define_source
@@ -67,7 +67,7 @@ def scored(*entities: Entity) -> Score:
 
 
 def score_all(entities: Iterable[Entity]) -> list[tuple[Pair, Score]]:
-    with open_entities(entities) as store:
+    with filled(entities) as store:
         return list(score_pairs(store))
 
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from labelled import filled
 from ledger_records import put_records
 
 from harvesters.ledger import tables as t
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import CLUSTERS, State
-from harvesters.matching.entities import open_entities
 from harvesters.matching.match import (
     Decision,
     Judgement,
@@ -121,7 +121,7 @@ def test_automatic_matches_are_published_with_what_agrees(ready: HarvestContext)
         known = [*entities.values()]
     for entity in known:
         entity.identifiers |= {("IATI", "XM-1")} if entity.iri in (A, twin) else set()
-    with open_entities(known) as entities:
+    with filled(known) as entities:
         store_pairs(ready.ledger, score_pairs(entities), entities)
 
     graphs = published(ready)

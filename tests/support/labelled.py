@@ -90,7 +90,7 @@ def labelled_set(size: int, seed: int) -> Labelled:
                 random,
                 varied=False,
             )
-    with open_entities(pieces) as entities:
+    with filled(pieces) as entities:
         return Labelled(dict(entities), labels)
 
 
@@ -231,12 +231,20 @@ def _respell(text: str, random: Random) -> str:
     return random.choice((text, text.upper(), swapped, text.replace(",", " –"), turned, f"{text}."))
 
 
+@contextmanager
+def filled(entities: Iterable[Entity]) -> Iterator[EntityStore]:
+    """Open a store of *entities*, which are marked as changed."""
+    with open_entities() as store:
+        store.add(entities)
+        store.mark_changed(iri for (iri,) in store.database.execute("SELECT iri FROM piece"))
+        store.merge()
+        yield store
+
+
 def measure(labelled: Labelled, kind: str) -> dict[str, object]:
     """Return precision and recall at each threshold, and at the two thresholds that are used."""
     truth = labelled.true_pairs(kind)
-    with open_entities(
-        entity for entity in labelled.entities.values() if entity.kind == kind
-    ) as entities:
+    with filled(entity for entity in labelled.entities.values() if entity.kind == kind) as entities:
         scored = {pair: score.bits for pair, score in score_pairs(entities)}
     curve = {
         bits: _precision_recall(scored, truth, bits)
