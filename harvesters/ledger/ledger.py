@@ -244,13 +244,9 @@ class Ledger(Database):
         return {key: bytes(statements) for key, statements in rows}
 
     def published_descriptions(self, source: str) -> Iterator[bytes]:
-        """Yield the current description of each published record of a source, compressed."""
+        """Return the current description of each published record of a source, compressed."""
         query = _current_descriptions(source).where(_record.state.in_(SERVED))
-        query = query.order_by(_record.key).limit(_BATCH_SIZE)
-        last = ""
-        while rows := self.rows(query.where(_record.key > last)):
-            yield from (bytes(statements) for _, statements in rows)
-            last = rows[-1].key
+        return (bytes(packed) for _, packed in self.stream(query.order_by(_record.key)))
 
     def already_staged(self, run: Run, keys: Sequence[str]) -> dict[str, str | None]:
         """Return the digest of the first record of each of these keys that this run has staged."""

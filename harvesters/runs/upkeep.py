@@ -37,7 +37,7 @@ from harvesters.errors import (
     TooLargeError,
 )
 from harvesters.ledger import tables as t
-from harvesters.ledger.database import insert, insert_all, insertable
+from harvesters.ledger.database import insert, insert_all, insertable, select_objects
 from harvesters.ledger.ledger import Ledger, batches
 from harvesters.ledger.models import (
     LINKS,
@@ -349,14 +349,11 @@ def due_links(ledger: Ledger, source: str, now: datetime, limit: int) -> list[Re
 
 
 def links(ledger: Ledger, source: str, state: LinkState | None = None) -> Iterator[RecordLink]:
-    """Yield the links of a source by digest, only those in *state* unless it is None."""
-    c, last = t.link.c, ""
+    """Return the links of a source by digest, only those in *state* unless it is None."""
+    c = t.link.c
     where = [c.source == source, *([c.state == state] if state else [])]
-    while batch := ledger.select(
-        RecordLink, *where, c.digest > last, order=[c.digest], limit=_STATEMENT_LINKS
-    ):
-        yield from batch
-        last = batch[-1].digest
+    rows = ledger.stream(select_objects(RecordLink).where(*where).order_by(c.digest))
+    return (RecordLink(**row._mapping) for row in rows)
 
 
 def save_link(ledger: Ledger, before: RecordLink, link: RecordLink) -> None:
