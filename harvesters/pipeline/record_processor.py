@@ -390,7 +390,7 @@ class RecordProcessor:
         """Withhold a record with violations; else add its warnings to its description."""
         key, digest, source = item.record.key, item.digest, self.task.run.source
         violations = {
-            (result.message, _local_name(result.path))
+            (result.message, (result.path or "record").replace("#", "/").rpartition("/")[2])
             for result in results
             if result.severity is Severity.VIOLATION
         }
@@ -432,10 +432,6 @@ def _unreadable(item: RecordInput, reason: Reason) -> StagedRecord:
     return StagedRecord(
         item.record.key, Outcome.UNREADABLE, reasons=(reason,), position=item.position
     )
-
-
-def _local_name(path: str | None) -> str:
-    return (path or "record").replace("#", "/").rpartition("/")[2]
 
 
 # Shorter keys are not removed from addresses, which also end in numbers of goals and areas.
@@ -484,17 +480,9 @@ def page_fingerprint(text: str) -> int | None:
     """Return the hash of a description's first web address, None if it has none; http and https are
     the same.
     """
-    position = text.find(_PAGE)
-    if position < 0:
-        return None
-    start = position + len(_PAGE)
-    return _number(
-        text[start : text.index(">", start)]
-        .removeprefix("https://")
-        .removeprefix("http://")
-        .rstrip("/")
-        .encode()
-    )
+    address = text.partition(_PAGE)[2].partition(">")[0].rstrip("/")
+    address = address.removeprefix("https://").removeprefix("http://")
+    return _number(address.encode()) if address else None
 
 
 def _number(text: bytes) -> int:

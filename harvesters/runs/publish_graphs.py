@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import groupby, islice
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,6 @@ from vocab.annotations import cluster_members, describe_replaced, named_member
 from vocab.iris import Iris
 from vocab.schemes import digest, statements
 from vocab.terms import DCT
-
-_TOGETHER = 250  # graphs of one transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +123,7 @@ def _apply(run: Run, entry: Entry, context: HarvestContext) -> Run:
     """Store the graphs as the entry leaves them: decisions may have changed since it was written.
     Idempotent.
     """
-    final = _final_graphs(entry, context)
-    while some := list(islice(final, _TOGETHER)):
-        context.ledger.set_graphs(some)
+    context.ledger.set_graphs(_final_graphs(entry, context))
     ended = replace(run, state=State.COMMITTED, ended=context.now(), entry=entry.number, reasons=())
     context.ledger.save(ended)
     return ended
