@@ -153,9 +153,8 @@ def parse_rules(text: str) -> list[Rule]:
         raise RulesError([*faults, located(FILE, Reason("write each rule as a table [[rule]]"))])
     rules: dict[str, Rule] = {}
     for number, table in enumerate(tables, 1):
-        wrong = [*_read_rule(table, rules)]
         named = Reason("rule %(name)s", name=repr(table.get("name") or number))
-        faults += (located(FILE, located(named, fault)) for fault in wrong)
+        faults += (located(FILE, located(named, fault)) for fault in _read_rule(table, rules))
     if faults:
         raise RulesError(faults)
     return [*rules.values()]
