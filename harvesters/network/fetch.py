@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import re
 import time
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -190,47 +189,6 @@ MAX_CRAWL_DELAY = 60.0
 _SIZE = 512 * 1024  # Bytes that are read: RFC 9309 asks for at least 500 KiB.
 
 
-@dataclass(frozen=True, slots=True)
-class Robots:
-    """The rules of one host (RFC 9309); *url* is the address of its robots.txt, *lines* its text.
-
-    *delay* is the requested number of seconds between two requests, zero if none is requested.
-    """
-
-    url: str
-    lines: tuple[str, ...]
-    rules: Protego
-    delay: float = 0.0
-
-    def forbids(self, address: str) -> tuple[int, str] | None:
-        """Return the number of the line that forbids *address*, from 1, and its text; None if it is
-        allowed.
-        """
-        if self.rules.can_fetch(address, USER_AGENT_TOKEN):
-            return None
-        numbers = [n for n, line in enumerate(self.lines) if line.strip().lower().startswith("di")]
-
-        def is_allowed(count: int) -> bool:
-            """Return whether *address* is allowed without the first lines that forbid something."""
-            blank = {*numbers[:count]}
-            lines = ("Disallow:" if n in blank else line for n, line in enumerate(self.lines))
-            return Protego.parse("\n".join(lines)).can_fetch(address, USER_AGENT_TOKEN)
-
-        count = bisect_left(range(len(numbers)), True, lo=1, key=is_allowed)
-        number = numbers[count - 1]
-        return number + 1, self.lines[number].strip()[:200]
-
-
-def parse_robots(url: str, content: bytes) -> Robots:
-    """Parse a robots.txt; unknown lines are ignored, as the specification says. An empty one allows
-    all.
-    """
-    text = content[:_SIZE].decode("utf-8-sig", "replace")
-    rules = Protego.parse(text)
-    delay = max(rules.crawl_delay(USER_AGENT_TOKEN) or 0.0, 0.0)
-    return Robots(url, tuple(text.splitlines()), rules, delay)
-
-
 # ---- requests
 
 # Redirects that are followed: RFC 9309 asks for five, and no honest registry needs three.
@@ -284,7 +242,7 @@ class Fetch(AbstractContextManager["Fetch"]):
     outcome_counts: Counter[str] = field(default_factory=Counter)
     responses: dict[str, int] = field(default_factory=dict)
     _deadline: Deadline = field(default_factory=Deadline)
-    _robots: dict[str, Robots] = field(default_factory=dict)
+    _robots: dict[str, Protego] = field(default_factory=dict)
     _client: httpx.Client = field(init=False)
 
     def __post_init__(self) -> None:
@@ -415,22 +373,20 @@ class Fetch(AbstractContextManager["Fetch"]):
         if address not in self._robots:
             self._robots[address] = self._request_robots(address)
         rules = self._robots[address]
-        if not self.robots_override and (line := rules.forbids(str(url))):
+        if not (self.robots_override or rules.can_fetch(str(url), USER_AGENT_TOKEN)):
             raise self._count_error(
                 RobotsError(
-                    '%(url)s: %(robots)s forbids it in line %(number)s, "%(line)s"; ask its publisher '
-                    'for "User-agent: %(token)s" and "Allow: %(path)s" there, or for a grant',
+                    '%(url)s: %(robots)s forbids it; ask its publisher for "User-agent: %(token)s" '
+                    'and "Allow: %(path)s" there, or for a grant',
                     url=str(url),
-                    robots=rules.url,
-                    number=line[0],
-                    line=line[1],
+                    robots=address,
                     token=USER_AGENT_TOKEN,
                     path=url.path,
                 )
             )
-        return max(self.pause, min(rules.delay, MAX_CRAWL_DELAY))
+        return max(self.pause, min(rules.crawl_delay(USER_AGENT_TOKEN) or 0, MAX_CRAWL_DELAY))
 
-    def _request_robots(self, address: str) -> Robots:
+    def _request_robots(self, address: str) -> Protego:
         """Request a robots.txt: 4xx or too many redirects mean that there is none, 5xx that nothing
         is allowed at present.
         """
@@ -448,12 +404,12 @@ class Fetch(AbstractContextManager["Fetch"]):
                     error=error.reason,
                 )
             ) from error
-        rules = parse_robots(address, content)
-        if rules.delay > MAX_CRAWL_DELAY:
+        rules = Protego.parse(content[:_SIZE].decode("utf-8-sig", "replace"))
+        if (delay := rules.crawl_delay(USER_AGENT_TOKEN) or 0) > MAX_CRAWL_DELAY:
             log.warning(
                 "crawl-delay reduced to the maximum",
                 robots=address,
-                requested=rules.delay,
+                requested=delay,
                 applied=MAX_CRAWL_DELAY,
                 action="agree on a pause with its publisher",
             )

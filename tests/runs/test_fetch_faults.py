@@ -135,7 +135,7 @@ LASTING = [
     (Fault.SHORT, "truncated", "broke off after 6 bytes"), (Fault.CHUNK, "truncated", "broke off after 6 bytes"),
     (Fault.SCRAP, "undecodable", "not in the encoding that it declares"), (Fault.BOMB, "too_large", "larger than 2,000,000 bytes"),
     (Fault.ALIEN, "malformed", "127.0.0.1"), (Fault.HTML, "web_page", 'an HTML page titled "Maintenance" where JSON was expected'),
-    (Fault.FORBIDS, "robots", 'forbids it in line 5, "Disallow: /"'), (Fault.MUTE, "robots", "without a readable robots.txt"),
+    (Fault.FORBIDS, "robots", 'robots.txt forbids it'), (Fault.MUTE, "robots", "without a readable robots.txt"),
 ]  # fmt: skip
 CONTENT = {"charset", "repeated", "shrunk", "endless"}
 # These outcomes are not ways in which a request that was sent can end.
