@@ -162,15 +162,14 @@ class ListedDocument:
     """A document that a list names.
 
     *key* is that of its record, None if its records have their own. *modified* is its time of change
-    as the list states it, *reply* its content if the list has it. If its records may have keys that
-    only the document has (*has_own_keys*), a harvest without it is incomplete.
+    as the list states it. If its records may have keys that only the document has
+    (*has_own_keys*), a harvest without it is incomplete.
     """
 
     address: str
     key: str | None
     modified: str | None = None
     deleted: bool = False
-    reply: Reply | None = None
     has_own_keys: bool = False
 
 
@@ -232,7 +231,7 @@ class DocumentReader:
     def _open(self, document: ListedDocument) -> AbstractContextManager[Reply]:
         if self.on_disk:
             return self.fetch.download(document.address, accept=self.accept)
-        return nullcontext(document.reply or self.fetch.get(document.address, accept=self.accept))
+        return nullcontext(self.fetch.get(document.address, accept=self.accept))
 
     def _check_reachable(self, error: HarvestError) -> None:
         """Raise *error* if the source's own document can no longer be read either: the fault is

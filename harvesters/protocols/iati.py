@@ -67,13 +67,6 @@ class IatiOptions(Options):
         (),
         description="The publishers to read, by their names in the registry; without it all publishers.",
     )
-    fq: str = Field(
-        "",
-        description="A filter query for the registry that limits the harvest, e.g. `extras_country:KE`.",
-    )
-    secondary: bool = Field(
-        False, description="Read also what secondary publishers report on the activities of others."
-    )
     hierarchy: int = Field(
         0, description="The hierarchy level to read, e.g. `1` for parents only; 0 for all."
     )
@@ -202,7 +195,7 @@ def _is_wanted(options: IatiOptions, activity: _Element) -> bool:
     stated = "" if reporter is None else reporter.get("secondary-reporter", "")
     level = (activity.get("hierarchy") or "1").strip()
     is_level = not options.hierarchy or level == str(options.hierarchy)
-    return is_level and (options.secondary or stated.lower() not in {"1", "true"})
+    return is_level and stated.lower() not in {"1", "true"}
 
 
 def _parse_activity(reply: Reply, node: _Element) -> Item[_Element]:
@@ -216,11 +209,9 @@ def _parse_activity(reply: Reply, node: _Element) -> Item[_Element]:
 
 def _list_files(source: Source, fetch: Fetch, since: datetime | None) -> set[str]:
     """Return the addresses of the files. Raise an error if the list of packages is not whole."""
-    options = IatiOptions.of(source)
-    parts = ["extras_filetype:activity", options.fq]
-    if options.publishers:
-        parts.append(f"organization:({' OR '.join(options.publishers)})")
-    query = " AND ".join(f"({part})" for part in parts if part)
+    query, publishers = "extras_filetype:activity", IatiOptions.of(source).publishers
+    if publishers:
+        query = f"({query}) AND (organization:({' OR '.join(publishers)}))"
     portal = replace(source, options={"rows": _ROWS, "fq": query})
     addresses = set[str]()
     for page in PROTOCOLS["ckan"].collect(portal, fetch, since):
@@ -228,15 +219,15 @@ def _list_files(source: Source, fetch: Fetch, since: datetime | None) -> set[str
             if isinstance(item, InvalidRecord):
                 raise ParseError(item.cause)
             if isinstance(item, Record):
-                addresses.update(_file_urls(source, item.payload, options.secondary))
+                addresses.update(_file_urls(source, item.payload))
         if why := page.incomplete_reason:
             text = "%(source)s: %(url)s: %(error)s; run again"
             raise HarvestError(text, source=source.name, url=source.url, error=why)
     return addresses
 
 
-def _file_urls(source: Source, package: Any, secondary: bool) -> list[str]:
-    """Return the addresses of a package's files, unless a secondary publisher's are excluded."""
+def _file_urls(source: Source, package: Any) -> list[str]:
+    """Return the addresses of a package's files; none of a secondary publisher's."""
     extras = [extra for extra in package.get("extras") or () if isinstance(extra, dict)]
     properties = {
         **{extra.get("key"): extra.get("value") for extra in extras},
@@ -246,9 +237,9 @@ def _file_urls(source: Source, package: Any, secondary: bool) -> list[str]:
     is_secondary = properties.get("publisher_source_type") == "secondary_source" or properties.get(
         "secondary_publisher"
     )
-    if is_secondary and not secondary:
+    if is_secondary:
         log.info(
-            "file of a secondary publisher excluded by the source definition",
+            "file of a secondary publisher excluded",
             source=source.name,
             package=package.get("name"),
         )

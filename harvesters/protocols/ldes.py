@@ -14,7 +14,6 @@ from typing import NamedTuple
 from urllib.parse import urldefrag, urlsplit
 
 import structlog
-from pydantic import Field
 from pyoxigraph import Literal, NamedNode, RdfFormat, Store
 
 from harvesters.errors import ParseError
@@ -26,7 +25,7 @@ from harvesters.payloads.rdf_parser import NodeErrors, parse_quads
 from harvesters.payloads.value_parsing import in_utc, may_be_newer, parse_timestamp
 from harvesters.protocols.document import MAX_RECORDS, DocumentCursor
 from harvesters.protocols.protocol import Protocol, read_cursor
-from harvesters.protocols.rdf_reader import RdfReader, SyntaxOptions, iris, is_described, objects
+from harvesters.protocols.rdf_reader import ContextOptions, RdfReader, iris, is_described, objects
 from harvesters.reasons import Reason
 from harvesters.source import Source
 from vocab.iris import is_web
@@ -57,14 +56,6 @@ _BOUNDS = frozenset(
 )
 
 log = structlog.get_logger()
-
-
-class LdesOptions(SyntaxOptions):
-    """The options of an event stream."""
-
-    view: str = Field(
-        "", description="The address of the view to read, if the stream names several."
-    )
 
 
 class StreamMember(NamedTuple):
@@ -120,11 +111,11 @@ class StreamReader:
         self.incomplete_reason: Reason | None = None
 
     def members(self) -> Iterator[StreamMember]:
-        """Yield the members from the first page on: that of the source definition's view, else the
-        source's, or that of a view that it names.
+        """Yield the members from the first page on: that at the source's url, or that of a view that
+        it names.
         """
         source, fetch = self.reader.source, self.reader.fetch
-        pending, seen = [LdesOptions.of(source).view or source.url], set[str]()
+        pending, seen = [source.url], set[str]()
         while pending:
             address = pending.pop()
             if address in seen:
@@ -303,4 +294,4 @@ def _literal(store: Store, node: Term, name: str) -> str:
     return next((term.value for term in terms if isinstance(term, Literal)), "").strip()
 
 
-PROTOCOL = Protocol(collect, Payload.GRAPH, LdesOptions, incremental=True)
+PROTOCOL = Protocol(collect, Payload.GRAPH, ContextOptions, incremental=True)

@@ -16,7 +16,6 @@ from typing import NamedTuple
 from urllib.parse import urldefrag, urlsplit
 
 import structlog
-from pydantic import Field
 from pyoxigraph import NamedNode, Store
 
 from harvesters.errors import ParseError
@@ -51,16 +50,6 @@ from harvesters.protocols.rdf_reader import (
 )
 from harvesters.reasons import Reason
 from harvesters.source import Source
-
-
-class CatalogueOptions(RdfOptions):
-    """The options of a catalogue."""
-
-    follow: bool = Field(
-        True, description="Read nested catalogues, and members that a document only names."
-    )
-    elsewhere: bool = Field(False, description="Follow links to other hosts too.")
-
 
 log = structlog.get_logger()
 
@@ -206,23 +195,12 @@ def _digest(address: str) -> str:
 
 
 def _allowed_links(source: Source, addresses: Iterable[str], reply: Reply) -> list[str]:
-    """Return the links that may be followed: those to the same host, unless the source definition
-    allows others.
-    """
-    options = CatalogueOptions.of(source)
-    if not options.follow:
-        return []
-    if options.elsewhere:
-        return [*addresses]
+    """Return the links that are followed: those to the same host."""
     hosts = {urlsplit(source.url).hostname, urlsplit(reply.url).hostname}
     allowed = [address for address in addresses if urlsplit(address).hostname in hosts]
     if excluded := len(set(addresses)) - len(allowed):
         log.info(
-            "links to other hosts not followed",
-            source=source.name,
-            skipped=excluded,
-            at=reply.url,
-            action="set `elsewhere`",
+            "links to other hosts not followed", source=source.name, skipped=excluded, at=reply.url
         )
     return allowed
 
@@ -235,4 +213,4 @@ def _parse_member(reader: RdfReader, member: ListedDocument, reply: Reply) -> It
         return (reader.parse_record(store, member.address, node),)
 
 
-PROTOCOL = Protocol(Rdf.collect, Payload.GRAPH, CatalogueOptions, incremental=False)
+PROTOCOL = Protocol(Rdf.collect, Payload.GRAPH, RdfOptions, incremental=False)

@@ -8,7 +8,7 @@ import codecs
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from importlib.resources import files
@@ -23,7 +23,7 @@ from pyoxigraph import BlankNode, DefaultGraph, Literal, NamedNode, RdfFormat, S
 from harvesters.errors import ParseError, parser_errors
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply, dump_json, load_json, refuse_html
-from harvesters.options import Options, Texts, one_of
+from harvesters.options import Options, Texts
 from harvesters.page_model import InvalidRecord, Item, Record
 from harvesters.payloads.graph import (
     MEMBERS,
@@ -185,14 +185,6 @@ ACCEPT = (
     "text/turtle, application/n-triples, application/n-quads, application/trig, application/rdf+xml, application/ld+json;q=0.9,"
     " application/xml;q=0.5, application/json;q=0.5"
 )
-SYNTAXES: Mapping[str, RdfFormat] = {
-    "turtle": RdfFormat.TURTLE,
-    "n-triples": RdfFormat.N_TRIPLES,
-    "n-quads": RdfFormat.N_QUADS,
-    "trig": RdfFormat.TRIG,
-    "rdf-xml": RdfFormat.RDF_XML,
-    "json-ld": RdfFormat.JSON_LD,
-}
 _XML_STARTS = (b"<?xml", b"<rdf:rdf", b"<!--", b"<!doctype", b"<!entity")
 _XML = re.compile(rb"<[\w.-]++(?::[\w.-]*+)?[\s>][^.]*xmlns")
 
@@ -230,44 +222,38 @@ class ClassOptions(StepOptions):
     )
 
 
-class SyntaxOptions(StepOptions):
-    """The options of documents in any syntax."""
+class ContextOptions(StepOptions):
+    """The option of documents that may be JSON-LD."""
 
-    syntax: Annotated[str, one_of(SYNTAXES)] = Field(
-        "",
-        description="The syntax of documents with a wrong Content-Type: "
-        + ", ".join(f"`{name}`" for name in SYNTAXES)
-        + ".",
-    )
     contexts: Texts = Field(
         (),
         description="Addresses of JSON-LD contexts that may be fetched, in addition to the bundled ones.",
     )
 
 
-class RdfOptions(SyntaxOptions, ClassOptions):
+class RdfOptions(ContextOptions, ClassOptions):
     """The options of RDF documents."""
 
 
-def detect_format(reply: Reply) -> str:
+def detect_format(reply: Reply) -> RdfFormat:
     """Return a response's format, as its beginning shows it: servers label Turtle as XML, and
-    JSON-LD as Turtle. N-Triples and TriG are read as Turtle; N-Quads are named by their media type,
+    JSON-LD as Turtle. N-Triples and Turtle are read as TriG; N-Quads are named by their media type,
     or by the suffix of their address.
     """
     start = reply.content[:4096].removeprefix(codecs.BOM_UTF8).lstrip()
     if start.startswith((b"{", b"[")) and not start.startswith(b"[]"):
-        return "json-ld"
+        return RdfFormat.JSON_LD
     if start.lower().startswith(_XML_STARTS) or _XML.match(start):
-        return "rdf-xml"
+        return RdfFormat.RDF_XML
     suffix = PurePosixPath(urlsplit(reply.url).path).suffix.lower()
-    return "n-quads" if "quads" in reply.media_type or suffix in (".nq", ".nquads") else "turtle"
+    is_quads = "quads" in reply.media_type or suffix in (".nq", ".nquads")
+    return RdfFormat.N_QUADS if is_quads else RdfFormat.TRIG
 
 
 @contextmanager
 def parse_rdf(
     reply: Reply,
     find: Find,
-    forced: str = "",
     *,
     graphs: bool = False,
     broken: NodeErrors | None = None,
@@ -282,12 +268,10 @@ def parse_rdf(
     """
     with tempfile.TemporaryDirectory(prefix="stocktake-") as folder:
         store = Store(folder) if len(reply.content) > LARGE else Store()
-        name = forced or detect_format(reply)
-        content = _prepared(reply, name, find)
-        # All Turtle and all N-Triples are TriG.
-        syntax = RdfFormat.TRIG if name == "turtle" and not forced else SYNTAXES[name]
+        syntax = detect_format(reply)
+        content = _prepared(reply, syntax, find)
         form = normalize_schema_org if graphs else merge_graphs
-        values = {"url": reply.url, "format": SYNTAXES[name].name}
+        values = {"url": reply.url, "format": syntax.name if syntax != RdfFormat.TRIG else "Turtle"}
         subject = Reason("%(url)s: cannot be read as %(format)s", **values)
         try:
             store.bulk_extend(form(parse_quads(content, syntax, subject, reply.url, broken=broken)))
@@ -312,12 +296,12 @@ def parse_rdf(
         del store
 
 
-def _prepared(reply: Reply, name: str, find: Find) -> bytes:
+def _prepared(reply: Reply, syntax: RdfFormat, find: Find) -> bytes:
     """Return the content for the parser: without a DOCTYPE, and without references to contexts."""
     content = refuse_html(reply, "RDF").removeprefix(codecs.BOM_UTF8)
-    if name == "rdf-xml":
+    if syntax == RdfFormat.RDF_XML:
         return check_xml(content, reply.url)
-    if name != "json-ld":
+    if syntax != RdfFormat.JSON_LD:
         return content
     document = load_json(reply)
     with parser_errors(f"{reply.url}: its JSON-LD holds"):
@@ -358,9 +342,7 @@ class RdfReader:
         """Parse a response into a store that exists within the context manager, as ``parse_rdf``.
         Raise ParseError if it is not RDF.
         """
-        return parse_rdf(
-            reply, self.load_context, self.options.syntax, graphs=graphs, broken=broken
-        )
+        return parse_rdf(reply, self.load_context, graphs=graphs, broken=broken)
 
     def load_context(self, address: str) -> Any:
         """Return a JSON-LD context, bundled or allowed by the source definition. Raise LookupError

@@ -1,29 +1,23 @@
-"""All resources of a source's lists, or of the packages of its dumps; later those in its change
-lists.
+"""All resources of a source's lists; later those in its change lists.
 
 Source: https://www.openarchives.org/rs/1.1/resourcesync (ANSI/NISO Z39.99-2017)
 """
 
 from __future__ import annotations
 
-import io
 import re
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, suppress
-from dataclasses import replace
 from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any, TypeAlias
 
-import httpx
 from lxml import etree
 from lxml.etree import _Element
 from pydantic import Field
 
-from harvesters.errors import ParseError, parser_errors
+from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
-from harvesters.network.reply import Reply, parse_xml
+from harvesters.network.reply import parse_xml
 from harvesters.options import Regex
 from harvesters.page_model import Pages, Payload
 from harvesters.payloads.value_parsing import in_utc, may_be_newer, parse_timestamp
@@ -36,18 +30,12 @@ from harvesters.protocols.document import (
 )
 from harvesters.protocols.lists import LoopDetector
 from harvesters.protocols.protocol import Protocol
-from harvesters.reasons import Reason
 from harvesters.source import Source
 from vocab.iris import is_web
 
 _ACCEPT = "application/xml, text/xml;q=0.9"
 _RS = "{http://www.openarchives.org/rs/terms/}"
 _OVERLAP = timedelta(days=1)  # A lastmod may be a date without a time.
-_MANIFEST_NAME = "manifest.xml"
-_MAX_MANIFEST_BYTES = 256 << 20  # About a manifest of a million resources.
-_MANIFESTS = ("resourcedump-manifest", "changedump-manifest")
-
-
 # What a document says of itself or of a resource: the attributes of its metadata, and of a resource
 # its *address*; the time of change is its *datetime*, as it is written.
 Metadata: TypeAlias = Mapping[str, str]
@@ -83,33 +71,24 @@ def collect(
 def _select_documents(
     source: Source, fetch: Fetch, moment: datetime | None
 ) -> Iterator[tuple[str, Iterable[ListedDocument]]]:
-    """Yield the resources to read, list by list or package by package, sorted by address; a
-    package's with their content.
-    """
+    """Yield the resources to read, list by list, sorted by address."""
     changes = _latest_changes(source, fetch, moment) if moment else None
     if changes is not None:
         yield "changes", map(_listed, changes)
         return
-    since = moment - _OVERLAP if moment else None
-    is_empty = True
+    since, is_empty = moment - _OVERLAP if moment else None, True
     for url, _, entries in _walk_lists(source, fetch, "resourcelist"):
         is_empty = False
         yield url, [_listed(entry) for entry in entries if may_be_newer(entry["datetime"], since)]
-    dumps = _walk_lists(source, fetch, "resourcedump") if is_empty else ()
-    for address in [entry["address"] for _, _, entries in dumps for entry in entries]:
-        is_empty = False
-        yield address, _read_package(source, fetch, address, since)
     if is_empty:
         raise ParseError(
-            "%(source)s: %(url)s leads to neither a resource list nor a resource dump",
-            source=source.name,
-            url=source.url,
+            "%(source)s: %(url)s leads to no resource list", source=source.name, url=source.url
         )
 
 
-def _listed(entry: Metadata, reply: Reply | None = None) -> ListedDocument:
+def _listed(entry: Metadata) -> ListedDocument:
     address, is_deleted = entry["address"], entry.get("change") == "deleted"
-    return ListedDocument(address, address, entry["datetime"] or None, is_deleted, reply)
+    return ListedDocument(address, address, entry["datetime"] or None, is_deleted)
 
 
 def _latest_changes(source: Source, fetch: Fetch, moment: datetime) -> list[Metadata] | None:
@@ -173,57 +152,6 @@ def _parse_entries(root: _Element, base: str, capability: str) -> list[Metadata]
         if is_web(address)
     ]
     return sorted(entries, key=itemgetter("address"))
-
-
-def _read_package(
-    source: Source, fetch: Fetch, address: str, since: datetime | None
-) -> Iterator[ListedDocument]:
-    """Yield the resources of the ZIP file at *address*, sorted by address, each with a reply as if
-    it had been requested: an empty one if it is missing, or too large.
-
-    Raises ParseError if it is not a package (sections 11 and 12 of the specification).
-    """
-    text = "%(source)s: %(url)s is not a readable ZIP file"
-    subject = Reason(text, source=source.name, url=address)
-    most = fetch.network.retry_policy.max_bytes
-    with ExitStack() as stack:
-        reply = stack.enter_context(
-            fetch.download(address, accept="application/zip, application/octet-stream;q=0.9")
-        )
-        with parser_errors(subject):
-            package = stack.enter_context(zipfile.ZipFile(reply.path or io.BytesIO(reply.content)))
-            content = _read_member(package, _MANIFEST_NAME, _MAX_MANIFEST_BYTES)
-        if content is None:
-            text = "%(source)s: %(url)s is a ZIP file without a %(name)s"
-            raise ParseError(text, source=source.name, url=address, name=_MANIFEST_NAME)
-        root = parse_xml(replace(reply, content=content, path=None))
-        capability = _metadata(root).get("capability", "")
-        if capability not in _MANIFESTS:
-            raise ParseError(
-                "%(source)s: the manifest of %(url)s has the capability '%(capability)s', not that "
-                "of a dump manifest",
-                source=source.name,
-                url=reply.url,
-                capability=capability,
-            )
-        for entry in _parse_entries(root, reply.url, capability):
-            member = None
-            # A resource that cannot be decompressed does not stop the others.
-            with suppress(ParseError), parser_errors(subject):
-                member = _read_member(package, entry.get("path", ""), most)
-            headers = httpx.Headers({"content-type": entry.get("type", "")})
-            if may_be_newer(entry["datetime"], since):
-                yield _listed(entry, Reply(entry["address"], 200, headers, member or b"", reply.at))
-
-
-def _read_member(package: zipfile.ZipFile, path: str, most: int) -> bytes | None:
-    """Return a file's content, or None if it is missing, encrypted or larger than *most* bytes."""
-    try:
-        with package.open(path.lstrip("/")) as file:
-            content = file.read(most + 1)
-    except (KeyError, RuntimeError, NotImplementedError):
-        return None
-    return content if len(content) <= most else None
 
 
 PROTOCOL = Protocol(

@@ -53,7 +53,6 @@ def defined(protocol: str, options: dict[str, Any]) -> Any:
      ("sparql", {"pattern": "?subject a nope:x"}, "give an invalid SPARQL query"),
      ("sparql", {**SPARQL, "modified": "dct:modified["}, "give an invalid SPARQL query"),
      ("sparql", {**SPARQL, "size": 0}, "write a number from 1 up"),
-     ("rdf", {"syntax": "n3"}, "'syntax' is 'n3'; use one of turtle"),
      ("rdf", {"types": "Dataset"}, "'types' contains 'Dataset'; write an IRI"),
      ("rdf", {"types": "abc:Dataset"}, "'types' contains 'abc:Dataset'"),
      ("web", {"only": "("}, "'only' is no regular expression"), ("web", {"types": "Event"}, "'types' contains 'Event'"),
@@ -128,7 +127,6 @@ def test_options_that_do_not_fit_are_refused(
      ("resourcesync", {}, "<urlset/>", "not a ResourceSync document: <urlset> without a capability"),
      ("resourcesync", {}, "<a", "not well-formed"),
      ("resourcesync", {}, "<html>", "HTML page"),
-     ("rdf", {"syntax": "rdf-xml"}, "<https://registry.example/d> a <http://www.w3.org/ns/dcat#Dataset> .", "cannot be read as RDF/XML"),
      ("html", HTML, "", "empty response"), ("html", HTML, "<html><ul></ul></html>", "has no record at '//li'"),
      ("html", HTML, '<html><li><a id="a">a</a></li><a rel="next" href="/api">more</a></html>', "repeats")],
 )  # fmt: skip

@@ -147,7 +147,7 @@ activity("S", secondary="1"))  # fmt: skip
 
 @each(
     "options, expected",
-    [({}, "PCN"), ({"secondary": True}, "PCNS"), ({"hierarchy": 0}, "PCN"), ({"hierarchy": 1}, "PN"), ({"hierarchy": 2}, "C")],
+    [({}, "PCN"), ({"hierarchy": 0}, "PCN"), ({"hierarchy": 1}, "PN"), ({"hierarchy": 2}, "C")],
 )  # fmt: skip
 def test_secondary_reports_are_left_out_and_one_level_taken_as_configured(
     options: dict[str, Any], expected: str

@@ -170,7 +170,6 @@ def test_a_full_harvest_takes_the_view_of_the_latest_versions_and_changes_the_ot
 
     assert summary(harvest(registry, source())) == {"x": "latest"}
     assert summary(harvest(registry, source(), datetime(2026, 1, 1, tzinfo=UTC))) == {"x": "x"}
-    assert summary(harvest(registry, source(view=f"{HOST}/all"))) == {"x": "x"}
 
 
 @each(

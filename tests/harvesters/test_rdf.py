@@ -174,21 +174,20 @@ ELSEWHERE = "; dcat:catalog <https://elsewhere.example/a>"
 
 
 @each(
-    "answers, options, expected, incomplete",
+    "answers, expected, incomplete",
     [({"/api": catalogue("api", "d1", more=AB), "/a": catalogue("a", "d2", more="; dcat:catalog :b, :api, :a"),
-       "/b": catalogue("b", "d3", more="; dcat:catalog :a, :api")}, {}, ["d1", "d2", "d3"], "None"),
-     ({"/api": catalogue("api", "d1", more=AB), "/a": b"<html>", "/b": catalogue("b", "d3")}, {}, ["d1", None, "d3"],
+       "/b": catalogue("b", "d3", more="; dcat:catalog :a, :api")}, ["d1", "d2", "d3"], "None"),
+     ({"/api": catalogue("api", "d1", more=AB), "/a": b"<html>", "/b": catalogue("b", "d3")}, ["d1", None, "d3"],
       "the catalogue https://registry.example/a cannot be read"),
-     ({"/api": catalogue("c", "d1", more=ELSEWHERE)}, {"elsewhere": False}, ["d1"], "None"),
-     ({"/api": catalogue("c", "d1", more=ELSEWHERE), "/a": catalogue("a", "d2")}, {"elsewhere": True}, ["d1", "d2"], "None"),
-     ({"/api": catalogue("c")}, {}, [], "None")],
+     ({"/api": catalogue("c", "d1", more=ELSEWHERE)}, ["d1"], "None"),
+     ({"/api": catalogue("c")}, [], "None")],
 )  # fmt: skip
 def test_catalogues_within_are_read_once_and_a_broken_one_is_reported(
-    answers: dict[str, Any], options: dict[str, Any], expected: list[str | None], incomplete: str
+    answers: dict[str, Any], expected: list[str | None], incomplete: str
 ) -> None:
     server = site(answers)
 
-    pages = harvest(server, define_source("rdf", options=options))
+    pages = harvest(server, define_source("rdf"))
 
     assert ends(pages) == expected
     assert str(pages[-1].incomplete_reason).startswith(incomplete)

@@ -1,22 +1,16 @@
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-import httpx
 import pytest
-from fetch_client import fetch_with
 from rows import each
 from simulated import Site, define_source, harvest, items
 
 from harvesters.errors import ParseError
-from harvesters.network.fetch import RetryPolicy
 from harvesters.page_model import Page, Payload
 from harvesters.pipeline.record_processor import check_compatible
-from harvesters.protocols.resourcesync import collect
 from harvesters.source import Source
 
 HOST = "https://registry.example"
@@ -115,67 +109,9 @@ def test_resources_are_what_the_definition_says(
 
 @each(
     "pages, why",
-    [({"cap": document("capabilitylist")}, "leads to neither a resource list"),
+    [({"cap": document("capabilitylist")}, "leads to no resource list"),
      ({"all": document("resourcelist", entry("all", part="sitemap"), index=True)}, "repeats 'https://registry.example/all'")],
 )  # fmt: skip
 def test_what_leads_to_no_list_is_reported(pages: dict[str, bytes], why: str) -> None:
     with pytest.raises(ParseError, match=why):
         harvest(site(**pages), source())
-
-
-def package(manifest: bytes, **files: bytes) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
-        for name, content in {**({"manifest.xml": manifest} if manifest else {}), **files}.items():
-            file.writestr(name, content)
-    return buffer.getvalue()
-
-
-def dump(content: bytes) -> Site:
-    return Site({
-        "desc": document("description", entry("cap", capability="capabilitylist")),
-        "cap": document("capabilitylist", entry("dump", capability="resourcedump")),
-        "dump": document("resourcedump", entry("part.zip", type="application/zip")),
-        "part.zip": content,
-    })  # fmt: skip
-
-
-HELD = document(
-    "resourcedump-manifest",
-    entry("b", "2026-01-02", path="/b", type="application/json"),
-    entry("a", "2026-02-03", path="/a", type="application/json"),
-    entry("lost", "2026-02-03", path="/lost"),
-)
-
-
-def test_where_there_is_no_list_the_resources_of_a_dump_are_read_from_its_packages() -> None:
-    registry = dump(package(HELD, a=b'{"name": "A"}', b=b'{"name": "B"}'))
-
-    pages = harvest(registry, source())
-
-    whole = [("a", "Record"), ("b", "Record"), ("lost", "InvalidRecord")]
-    assert summary(pages) == whole
-    assert [item.payload["name"] for item in items(pages)[:2]] == ["A", "B"]
-    assert not {"a", "b", "lost"} & set(registry.request_log)
-    assert summary(harvest(registry, source(), SINCE)) == [whole[0], whole[2]]
-    assert summary(harvest(registry, source(), cursor=pages[0].cursor)) == whole[1:]
-
-
-def test_a_resource_that_swells_is_not_unpacked_and_the_others_come() -> None:
-    registry = dump(package(HELD, a=b'{"name": "A"}', b=b" " * 5_000_000))
-    policy = RetryPolicy(max_attempts=1, max_bytes=1_000_000)
-
-    with fetch_with(httpx.MockTransport(registry), retry_policy=policy, pause=0, robots=False) as fetch:  # fmt: skip
-        pages = list(collect(source(), fetch, None))
-
-    assert summary(pages) == [("a", "Record"), ("b", "InvalidRecord"), ("lost", "InvalidRecord")]
-
-
-@each(
-    "content, why",
-    [(b"PK\x03\x04 but no more", "not a readable ZIP file"), (package(b""), "without a manifest.xml"),
-     (package(document("resourcelist")), "not that of a dump manifest")],
-)  # fmt: skip
-def test_what_is_no_package_ends_the_run(content: bytes, why: str) -> None:
-    with pytest.raises(ParseError, match=why):
-        harvest(dump(content), source())
