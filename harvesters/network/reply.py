@@ -464,9 +464,8 @@ def load_json(reply: Reply) -> Any:
             with suppress(orjson.JSONDecodeError):
                 return orjson.loads(content.removeprefix(codecs.BOM_UTF8))
         try:
-            return json.loads(
-                decode_text(reply, "utf-8"), parse_constant=InvalidJson, parse_int=_integer
-            )
+            text = content.decode(text_charset(reply, "utf-8")).removeprefix("\ufeff")
+            return json.loads(text, parse_constant=InvalidJson, parse_int=_integer)
         except json.JSONDecodeError as error:
             is_json = reply.media_type in {"", "application/json"}
             raise ParseError(
@@ -521,11 +520,6 @@ def _refuse(value: object) -> None:
         if isinstance(value, InvalidJson)
         else f"a {type(value).__name__}, which is not JSON"
     )
-
-
-def decode_text(reply: Reply, charset: str | None = None) -> str:
-    """Decode the body by ``text_charset``; raises CharsetError."""
-    return reply.content.decode(text_charset(reply, charset)).removeprefix("\ufeff")
 
 
 def text_charset(reply: Reply, charset: str | None = None) -> str:

@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import feedparser
-from pydantic import Field
 
 from harvesters.errors import ParseError, parser_errors
 from harvesters.network.reply import (
@@ -32,15 +31,6 @@ from harvesters.payloads.value_parsing import html_to_text, join_url
 from harvesters.protocols.lists import Batch, ListCursor, PagedProtocol
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
-
-
-class FeedOptions(Options):
-    """The options of a feed."""
-
-    archives: bool = Field(
-        True, description="Read the feed's older pages and archives too, if it links to them."
-    )
-
 
 _FIRST_ELEMENT = re.compile(rb"<\w")
 _LONG_BLANK = re.compile(rb"\s{100,}+")
@@ -72,7 +62,7 @@ class Feed(PagedProtocol[Row]):
             return Batch(reply, ())
         parsed = _parse_feed(reply)
         items = tuple(_parse_entries(reply, parsed))
-        older = _older_page(parsed, reply) if FeedOptions.of(self.source).archives else None
+        older = _older_page(parsed, reply)
         doubt = _format_error(parsed)
         if cursor.is_first and not older and not _is_complete(parsed):
             doubt = doubt or _NEWEST_ONLY
@@ -229,4 +219,4 @@ def _licence(element: Any) -> str:
     return element.get("license") or next(filter(None, links), "")
 
 
-PROTOCOL = Protocol(Feed.collect, Payload.ROW, FeedOptions, incremental=True)
+PROTOCOL = Protocol(Feed.collect, Payload.ROW, Options, incremental=True)

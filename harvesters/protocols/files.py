@@ -53,7 +53,6 @@ class FilesOptions(FileOptions):
         "",
         description="A regular expression that file paths must contain; without it the suffixes of `format`.",
     )
-    deep: bool = Field(True, description="Read subfolders too.")
     raw: str = Field(
         "", description="The base address of a repository's files, if its list has no addresses."
     )
@@ -141,7 +140,7 @@ def _walk_folder(
     for entry in sorted(entries, key=lambda entry: entry.address):
         if not entry.address.endswith("/"):
             yield entry
-        elif options.deep and (entry.address > last or last.startswith(entry.address)):
+        elif entry.address > last or last.startswith(entry.address):
             yield from _walk_folder(source, fetch, entry.address, last, root, depth + 1)
 
 

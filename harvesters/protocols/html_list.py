@@ -20,7 +20,7 @@ from harvesters.network.reply import Reply, empty_reason
 from harvesters.options import Options, located
 from harvesters.page_model import InvalidRecord, Item, Payload, Record
 from harvesters.payloads.value_parsing import as_list, join_url
-from harvesters.protocols.lists import RECORD_ERRORS, Batch, ListCursor, PagedProtocol
+from harvesters.protocols.lists import Batch, ListCursor, PagedProtocol
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source
@@ -47,39 +47,31 @@ class HtmlOptions(Options):
     )
     key: XPath | None = Field(
         None,
-        description="XPath from a record to its key; without it the key is the address to which `details` leads, or the hash of `digest`.",
+        description="XPath from a record to its key; without it the key is the hash of `digest`.",
     )
     digest: list[XPath] = Field(
         [],
         description="XPaths from a record to the texts that are hashed into a key, if records have none.",
     )
-    details: XPath | None = Field(
-        None,
-        description="XPath from a record to the link of its own page, which is then read instead.",
-    )
     next: XPath | None = Field(None, description="XPath to the link of the next page of the list.")
 
     @model_validator(mode="after")
     def _check_key(self) -> Self:
-        if not (self.key or self.digest or self.details):
-            raise ValueError(
-                Reason("records have no key; set the option 'key', 'digest' or 'details'")
-            )
+        if not (self.key or self.digest):
+            raise ValueError(Reason("records have no key; set the option 'key' or 'digest'"))
         return self
 
 
 # Elements that readers do not see, and that often differ from one request to the next.
 _HIDDEN_ELEMENTS = ("script", "style", "noscript", "template", "iframe", "input", "link")
 _ACCEPT = "text/html, application/xhtml+xml, */*;q=0.5"
-_CHECKPOINT_RECORDS = 50  # Pages of records that are requested between two checkpoints.
 
 _Paths = Mapping[str, list[etree.XPath]]
 
 
 class HtmlList(PagedProtocol[_Element]):
-    """The records of a list, of its next pages, and the pages that they link to. Changes alone
-    cannot be requested. The position is the address of a page of the list, after the number of its
-    records that were read if some are left.
+    """The records of a list and of its next pages. Changes alone cannot be requested. The position
+    is the address of a page of the list.
     """
 
     is_linked = True
@@ -92,29 +84,14 @@ class HtmlList(PagedProtocol[_Element]):
             name: [etree.XPath(path, smart_strings=False) for path in as_list(value)]
             for name, value in self.options
         }
-        # The page of the list that was requested last, its address and its records.
-        self.listed: tuple[str, Reply, list[Any], str] | None = None
 
     def request(self, cursor: ListCursor, size: int) -> Batch:
-        passed, _, address = cursor.position.rpartition(" ")
-        if self.listed is None or self.listed[0] != address:
-            # A list may be unchanged while the pages that it links to are not.
-            is_alone = cursor.is_first and not self.options.details and not self.options.next
-            url = address or self.source.url
-            reply = self.fetch.get(url, accept=_ACCEPT, conditional=is_alone)
-            if reply.not_modified:
-                return Batch(reply, ())
-            self.listed = (address, reply, *self._read_list(reply))
-        _, reply, entries, following = self.listed
-        start = int(passed or 0)
-        end = start + (_CHECKPOINT_RECORDS if self.options.details else len(entries))
-        items = [_parse_record(self.fetch, self.paths, reply, each) for each in entries[start:end]]
-        lost = next((item.cause for item in items if isinstance(item, InvalidRecord)), None)
-        doubt = Reason("a record cannot be read (%(error)s)", error=lost) if lost else None
-        after = following if end >= len(entries) else f"{end} {address}"
-        return Batch(reply, items, next=after, doubt=doubt)
-
-    def _read_list(self, reply: Reply) -> tuple[list[Any], str]:
+        # A list may be unchanged while its next pages are not.
+        is_alone = cursor.is_first and not self.options.next
+        url = cursor.position or self.source.url
+        reply = self.fetch.get(url, accept=_ACCEPT, conditional=is_alone)
+        if reply.not_modified:
+            return Batch(reply, ())
         root = _parse_page(reply)
         (records,) = self.paths["records"]
         entries = records(root)
@@ -125,7 +102,12 @@ class HtmlList(PagedProtocol[_Element]):
                 url=reply.url,
                 xpath=self.options.records,
             )
-        return entries, _link(root, self.paths["next"], reply) or ""
+        items = [_parse_record(self.paths, entry) for entry in entries]
+        lost = next((item.cause for item in items if isinstance(item, InvalidRecord)), None)
+        doubt = Reason("a record cannot be read (%(error)s)", error=lost) if lost else None
+        address = _text_at(self.paths["next"], root)
+        following = join_url(reply.url, address) if address else ""
+        return Batch(reply, items, next=following if is_web(following) else "", doubt=doubt)
 
 
 def _parse_page(reply: Reply) -> _Element:
@@ -142,33 +124,16 @@ def _parse_page(reply: Reply) -> _Element:
     return root
 
 
-def _parse_record(fetch: Fetch, paths: _Paths, reply: Reply, entry: Any) -> Item[_Element]:
-    if not isinstance(entry, _Element):
-        return InvalidRecord(
-            None,
-            Reason(
-                "%(entry)s is not an element; the option 'records' must select elements",
-                entry=f"{entry!r:.80}",
-            ),
-        )
-    node, link, text = entry, _link(entry, paths["details"], reply), repr(_text(entry)[:80])
-    if paths["details"]:
-        if link is None:
-            return InvalidRecord(
-                None, Reason("an entry without a link to its page: %(text)s", text=text)
-            )
-        try:
-            node = _parse_page(fetch.get(link, accept=_ACCEPT))
-        except RECORD_ERRORS as error:
-            return InvalidRecord(link, error.reason)
-    key = link or ""
-    if paths["key"]:
-        key = _text_at(paths["key"], node)
-    elif paths["digest"]:
-        texts = [_text_at([path], node) for path in paths["digest"]]
-        digest = hashlib.blake2b("\x1f".join(texts).encode(), digest_size=8)
-        key = digest.hexdigest() if any(texts) else ""
+def _parse_record(paths: _Paths, node: Any) -> Item[_Element]:
+    if not isinstance(node, _Element):
+        text = "%(entry)s is not an element; the option 'records' must select elements"
+        return InvalidRecord(None, Reason(text, entry=f"{node!r:.80}"))
+    texts = [_text_at([path], node) for path in paths["digest"]]
+    key = _text_at(paths["key"], node)
+    if any(texts) and not paths["key"]:
+        key = hashlib.blake2b("\x1f".join(texts).encode(), digest_size=8).hexdigest()
     if not key:
+        text = repr(_text(node)[:80])
         return InvalidRecord(None, Reason("an entry without a key: %(text)s", text=text))
     return Record(key, node, etree.tostring(node, encoding="utf-8", with_tail=False))
 
@@ -183,12 +148,6 @@ def _text_at(paths: list[etree.XPath], node: _Element) -> str:
 
 def _text(node: _Element) -> str:
     return " ".join("".join(map(str, node.itertext())).split())
-
-
-def _link(node: _Element, paths: list[etree.XPath], reply: Reply) -> str | None:
-    address = _text_at(paths, node)
-    link = join_url(reply.url, address) if address else ""
-    return link if is_web(link) else None
 
 
 PROTOCOL = Protocol(HtmlList.collect, Payload.XML, HtmlOptions, incremental=False)

@@ -28,7 +28,6 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.reply import (
     Reply,
     declared_charset,
-    decode_text,
     dump_json,
     fitting_charset,
     is_html,
@@ -84,8 +83,8 @@ def collect(
     """Yield the records on all pages of a site, or on those that its sitemaps date since the day
     before *since*.
 
-    The source's url is a sitemap, an index of sitemaps, a robots.txt that names some, or a single
-    page. A page that is no longer there is gone. Raises ParseError if the url is none of these.
+    The source's url is a sitemap, an index of sitemaps, or a single page. A page that is no longer
+    there is gone. Raises ParseError if the url is none of these.
     """
     moment = in_utc(since) - _OVERLAP if since else None
     reader, root = RdfReader(source, fetch), fetch.get(source.url, accept=_SITEMAP)
@@ -157,37 +156,24 @@ def _walk_sitemaps(
 
 
 def _parse_sitemap(reply: Reply) -> tuple[bool, dict[str, str], int]:
-    """Parse a sitemap, an index of sitemaps, a list of addresses (one per line), or a robots.txt
-    that names sitemaps.
+    """Parse a sitemap, or an index of sitemaps.
 
     Return whether it is an index, the time of change by address, as it is written, "" if unknown,
     and the number of entries that are not web addresses.
 
-    Raises ParseError if it is none of these.
+    Raises ParseError if it is neither.
     """
-    reply = _decompress(reply)
-    is_text = not reply.content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
-    if is_text:
-        lines = [line.strip() for line in decode_text(reply).splitlines() if line.strip()]
-        maps = [line.partition(":")[2] for line in lines if line.lower().startswith("sitemap:")]
-        is_index, entries = bool(maps), [(line.strip(), "") for line in maps or lines]
-    else:
-        root = parse_xml(reply)
-        kind = etree.QName(root).localname
-        if kind not in {"urlset", "sitemapindex"}:
-            raise ParseError(
-                "%(url)s: not a sitemap but <%(element)s>; set url to a sitemap, a robots.txt or a page",
-                url=reply.url,
-                element=kind,
-            )
-        entries = [(address, stamp) for _, address, stamp in sitemap_entries(root, reply.url)]
-        is_index = kind == "sitemapindex"
-    listed = {address: stamp for address, stamp in entries if is_web(address)}
-    if is_text and not listed:
+    root = parse_xml(_decompress(reply))
+    kind = etree.QName(root).localname
+    if kind not in {"urlset", "sitemapindex"}:
         raise ParseError(
-            "%(url)s: not a sitemap: neither XML nor a list of web addresses", url=reply.url
+            "%(url)s: not a sitemap but <%(element)s>; set url to a sitemap or a page",
+            url=reply.url,
+            element=kind,
         )
-    return is_index, dict(sorted(listed.items())), len(entries) - len(listed)
+    entries = [(address, stamp) for _, address, stamp in sitemap_entries(root, reply.url)]
+    listed = {address: stamp for address, stamp in sorted(entries) if is_web(address)}
+    return kind == "sitemapindex", listed, len(entries) - len(listed)
 
 
 def _decompress(reply: Reply) -> Reply:

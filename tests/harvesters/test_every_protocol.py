@@ -104,7 +104,7 @@ def test_options_that_do_not_fit_are_refused(
      *(("sparql", SPARQL, content, HOST) for content in ("", "{}", "[1]", '{"head":{},"boolean":true}', "<html>", "<a/>",
                                                        '{"head":{"vars":["count"]},"results":{"bindings":[')),
      *(("pod", {}, content, "not a data.json with a list 'dataset' but") for content in ("{}", "7", '{"dataset": {}}', '{"packages": []}')),
-     ("web", {}, "<rss/>", "not a sitemap but <rss>"), ("web", {}, "hello", "neither XML nor a list of web addresses"),
+     ("web", {}, "<rss/>", "not a sitemap but <rss>"), ("web", {}, "hello", "not well-formed"),
      ("web", {}, "<urlset", "not well-formed"),
      ("web", {}, b"\x1f\x8bxx", "gzip file cannot be decompressed"), ("web", {}, f"{BOMB}<urlset>&b;</urlset>", "DOCTYPE"),
      ("web", {}, SITEMAP.format("<url><loc>https://www.registry.example/1</loc></url>" * 2),

@@ -53,8 +53,7 @@ WHEN = datetime(2026, 1, 8, 12, tzinfo=UTC)
 
 @each(
     "answers, how, expected, incomplete",
-    [(ARCHIVES, {}, "dcba", [False] * 3), (PAGED, {}, "ba", [False, False]), (ARCHIVES, {"since": WHEN}, "dc", [False, False]),
-     (ARCHIVES, {"archives": False}, "d", [True])],
+    [(ARCHIVES, {}, "dcba", [False] * 3), (PAGED, {}, "ba", [False, False]), (ARCHIVES, {"since": WHEN}, "dc", [False, False])],
 )  # fmt: skip
 def test_archives_and_pages_are_followed_to_the_oldest_that_is_wanted(
     answers: dict[str, bytes], how: dict[str, Any], expected: str, incomplete: list[bool]

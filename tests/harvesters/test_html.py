@@ -13,7 +13,6 @@ URL = "https://registry.example/list"
 
 OPTIONS = {"records": "//li", "key": "a/@id"}
 NEXT = {**OPTIONS, "next": "//a[@rel = 'next']/@href"}
-DETAILS = {"records": "//li", "details": "a/@href"}
 
 
 def listed(*entries: str, after: str = "") -> str:
@@ -22,12 +21,10 @@ def listed(*entries: str, after: str = "") -> str:
     return f"<!DOCTYPE html><html><head><title>List</title><script>var x = 1</script></head><body><ul>{items}</ul>{link}</body></html>"
 
 
-def pages(
-    answers: Mapping[str, str], options: Mapping[str, Any] = OPTIONS, cursor: str | None = None
-) -> list[Page[Any]]:
+def pages(answers: Mapping[str, str], options: Mapping[str, Any] = OPTIONS) -> list[Page[Any]]:
     site = {path: httpx.Response(200, html=content) for path, content in answers.items()}
     source = define_source("html", url=URL, options=dict(options), fields={"title": "a"})
-    return harvest(ScriptedRegistry(site), source, cursor=cursor)
+    return harvest(ScriptedRegistry(site), source)
 
 
 def test_the_entries_of_a_list_and_of_its_next_pages_are_records() -> None:
@@ -36,30 +33,6 @@ def test_the_entries_of_a_list_and_of_its_next_pages_are_records() -> None:
     result = pages(answers, NEXT)
 
     assert (keys(result), result[-1].cursor) == (["a", "b", "c"], None)
-
-
-def test_the_page_of_each_entry_is_read_in_its_place() -> None:
-    detail = "<html><body><h1>A</h1><input value='7'></body></html>"
-
-    (page,) = pages({"/list": listed("a", "b"), "/p/a": detail}, DETAILS)
-
-    record, lost = page.items
-    assert isinstance(record, Record)
-    assert (record.payload.findtext("body/h1"), b"input" in record.raw) == ("A", False)
-    assert [item.key for item in page.items] == [f"https://registry.example/p/{name}" for name in "ab"]  # fmt: skip
-    assert isinstance(lost, InvalidRecord)
-    assert page.incomplete_reason
-
-
-def test_many_pages_of_entries_are_kept_in_parts() -> None:
-    names = [f"e{number}" for number in range(70)]
-    answers = {f"/p/{name}": f"<html><body>{name}</body></html>" for name in names}
-    answers["/list"] = listed(*names)
-
-    result = pages(answers, DETAILS)
-
-    assert [len(page.items) for page in result] == [50, 20]
-    assert keys(pages(answers, DETAILS, result[0].cursor)) == keys(result)[50:]
 
 
 def test_what_a_page_shows_to_no_one_is_no_change() -> None:

@@ -86,11 +86,8 @@ EVIL = b"<url><loc>https://elsewhere.example/projects/2</loc></url></urlset>"
 @each(
     "claim, url, maps, options, since, asked",
     [("an index leads to its sitemaps, packed or not", "/sitemap.xml",
-      {"/sitemap.xml": sitemap("/b.xml.gz", "/a.txt", kind="sitemap"), "/b.xml.gz": gzip.compress(sitemap("/2", "/3")),
-       "/a.txt": f"{HOST}/1\n\n"}, {}, False, ["/sitemap.xml", "/a.txt", "/1", "/b.xml.gz", "/2", "/3"]),
-     ("robots.txt names the sitemaps", "/robots.txt",
-      {"/robots.txt": f"User-agent: *\nDisallow:\nSitemap: {HOST}/s.xml\n", "/s.xml": sitemap("/1")}, {}, False,
-      ["/robots.txt", "/s.xml", "/1"]),
+      {"/sitemap.xml": sitemap("/b.xml.gz", "/a.xml", kind="sitemap"), "/b.xml.gz": gzip.compress(sitemap("/2", "/3")),
+       "/a.xml": sitemap("/1")}, {}, False, ["/sitemap.xml", "/a.xml", "/1", "/b.xml.gz", "/2", "/3"]),
      ("only what changed is asked for", "/sitemap.xml", {"/sitemap.xml": sitemap("/1", "/2", "/3", stamps=STAMPS)}, {}, True,
       ["/sitemap.xml", "/2", "/3"]),
      ("an index spares the sitemaps that have not changed", "/sitemap.xml",
