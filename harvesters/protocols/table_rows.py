@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import chain, groupby, islice, zip_longest
 from operator import itemgetter
-from typing import Any, Self, TypeGuard
+from typing import Annotated, Any, Self, TypeGuard
 
 import orjson
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
@@ -26,6 +26,11 @@ from harvesters.protocols.document import read_document
 from harvesters.protocols.protocol import Items
 from harvesters.reasons import Reason, as_reason
 from harvesters.source import Source
+
+
+def _only(value: object) -> object:
+    """Return the only text of a list, anything else as it is."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 class TableOptions(Options):
@@ -43,10 +48,10 @@ class TableOptions(Options):
         False,
         description="Merge rows with the same key into one record; a column that differs among them becomes a list.",
     )
-    carry: Texts = Field(
-        (),
-        description="The columns whose empty cells take the value above. "
-        "A heading over a group of rows sets it too, even for one column that the table lacks.",
+    carry: Annotated[str, BeforeValidator(_only)] = Field(
+        "",
+        description="The column whose empty cells take the value above. "
+        "A heading over a group of rows sets it too, even if the table lacks the column.",
     )
     continued: bool = Field(
         False,
@@ -222,7 +227,7 @@ def find_header(source: Source, lines: Iterable[Line | InvalidRecord]) -> Line |
     """Return the header: the first line with the columns of the key and of the time of change."""
     keys, options = _key_columns(source), TableOptions.of(source)
     # A heading may have what a carried column would.
-    needed = {*keys, options.modified} - {*options.carry, ""}
+    needed = {*keys, options.modified} - {options.carry, ""}
     find = None if keys else compile_jmespath(source.fields["key"], source.name)
     for line in lines:
         if isinstance(line, Line):
@@ -298,16 +303,7 @@ class _Table:
         self.header = [" ".join(cell.split()) for cell in header.cells]
         # A sheet may be far wider than its last column with a name.
         self.named = max((number for number, text in enumerate(self.header, 1) if text), default=0)
-        lacking = [name for name in self.options.carry if name not in self.columns]
-        self.lacking = lacking[0] if lacking else None  # A column that only headings have.
-        if len(lacking) > 1:
-            raise ParseError(
-                "%(source)s: %(url)s has no columns %(names)s, which the option 'carry' names; "
-                "headings can fill one such column",
-                source=source.name,
-                url=url,
-                names=", ".join(map(repr, lacking)),
-            )
+        self.above = ""  # The text that is carried into the rows below.
 
     def key(self, row: Row) -> str:
         if self.find:
@@ -319,11 +315,10 @@ class _Table:
 
     def records(self, lines: Iterable[Line | InvalidRecord]) -> Iterator[Item[Row]]:
         """Yield the records; one that rows below may continue waits for them."""
-        above: dict[str, str] = {}  # The texts that are carried into the rows below.
         waiting: list[Row] = []
         for line in lines:
             may_continue = self.options.continued and bool(waiting)
-            item = self._row(line, above, may_continue) if isinstance(line, Line) else line
+            item = self._row(line, may_continue) if isinstance(line, Line) else line
             if item is None:
                 continue
             if isinstance(item, dict) and may_continue and not self.key(item):
@@ -337,9 +332,7 @@ class _Table:
         if waiting:
             yield self._record(waiting)
 
-    def _row(
-        self, line: Line, above: dict[str, str], may_continue: bool
-    ) -> dict[str, str] | InvalidRecord | None:
+    def _row(self, line: Line, may_continue: bool) -> dict[str, str] | InvalidRecord | None:
         """Return the row of a line; None if it is empty, the header again, or the heading of a group.
         A row without a key is invalid, unless it *may_continue* the row above.
         """
@@ -348,7 +341,7 @@ class _Table:
             return None
         named = enumerate(zip(self.columns, cells, strict=False))
         row = {name: cell for number, (name, cell) in named if cell or number < self.named}
-        if self.options.carry and self._carry(row, above):
+        if self.options.carry and self._carry(row):
             return None
         key = self.key(row)
         if len(cells) < width or any(cells[width:]):
@@ -375,32 +368,28 @@ class _Table:
             for cell, text in zip_longest(cells, self.header, fillvalue="")
         )
 
-    def _carry(self, row: dict[str, str], above: dict[str, str]) -> bool:
-        """Fill the empty cells of the carried columns from *above*, and note the texts of the others
-        there; return whether the row is a heading. A new text ends what later columns carried.
+    def _carry(self, row: dict[str, str]) -> bool:
+        """Fill an empty cell of the carried column from above, or note the text of a filled one.
+        Return whether the row is a heading.
 
-        A heading has texts in carried columns alone, or a single text. That text is repeated, as in
-        merged cells, or the table lacks a carried column; it is then in the first column if rows may
-        be continued.
+        A heading has a text in the carried column alone, or a single text. That text is repeated, as
+        in merged cells, or the table lacks the carried column; it is then in the first column if rows
+        may be continued.
         """
-        filled = [name for name, cell in row.items() if cell.strip()]
-        texts = {row[name].strip() for name in filled}
+        name = self.options.carry
+        filled = [column for column, cell in row.items() if cell.strip()]
+        texts = {row[column].strip() for column in filled}
         named = zip(self.columns, self.header, strict=True)
-        first = next((name for name, text in named if text), None)
-        alone = bool(self.lacking) and (not self.options.continued or filled[:1] == [first])
-        is_single = len(texts) == 1 and (alone or len(filled) > 1)
-        own = {name: row[name] for name in filled if name in self.options.carry}
-        if is_single:
-            own = {self.lacking or next(iter(own), self.options.carry[-1]): texts.pop()}
-        changed = False
-        for name in self.options.carry:
-            if name in own:
-                changed = changed or above.get(name) != own[name]
-                above[name] = own[name]
-            elif changed:
-                above.pop(name, None)
-            row[name] = above.get(name, "")
-        return is_single or set(filled) <= set(self.options.carry)
+        first = next((column for column, text in named if text), None)
+        is_free = not self.options.continued or filled[:1] == [first]
+        is_alone = name not in self.columns and is_free
+        is_heading = len(texts) == 1 and (is_alone or len(filled) > 1)
+        if is_heading:
+            self.above = texts.pop()
+        elif name in filled:
+            self.above = row[name]
+        row[name] = self.above
+        return is_heading or set(filled) <= {name}
 
     def _record(self, rows: list[Row]) -> Record[Row]:
         row = rows[0] if len(rows) == 1 else merge_rows(rows)

