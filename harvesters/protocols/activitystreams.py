@@ -27,7 +27,7 @@ from harvesters.protocols.document import (
     payload_type,
     row_record,
 )
-from harvesters.protocols.lists import Batch, ListCursor, LoopDetector, PagedProtocol
+from harvesters.protocols.lists import Batch, ListCursor, PagedProtocol
 from harvesters.protocols.protocol import Items, Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source
@@ -52,11 +52,11 @@ class ActivityStreams(PagedProtocol[Any]):
     removed objects are gone.
 
     Pages are read from the newest back, and the activities on a page likewise, so that the first
-    activity of each object counts. The position is the address of a page. The window has those
-    that follow where pages do not link back, and whether only deletions count, since a Refresh
-    re-announced everything else.
+    activity of each object counts. The position is the address of a page. The window is whether only
+    deletions count, since a Refresh re-announced everything else.
     """
 
+    windows = ((False,),)
     is_linked = True
     repeats = True
     moves = False
@@ -68,28 +68,19 @@ class ActivityStreams(PagedProtocol[Any]):
         self.reader = None if is_inline else file_reader(source, fetch, _ACCEPT)
 
     def start(self) -> ListCursor:
-        """Find the newest page: the collection's last one, else all pages from the first on, to be
-        read in reverse.
-        """
+        """Begin with the collection's last page, or with the collection if it has no pages."""
         reply, document = _fetch_page(self.source, self.fetch, self.source.url)
-        pages = [join_url(reply.url, _object_id(document.get("last")))]
-        following = "" if document.get("last") else _object_id(document.get("first"))
-        while following:
-            pages.insert(0, join_url(reply.url, following))
-            self.detector.check_token(reply.url, pages[0])
-            reply, document = _fetch_page(self.source, self.fetch, pages[0])
-            following = _object_id(document.get("next"))
-        self.detector = LoopDetector(self.source.name)
-        return ListCursor(((tuple(pages[1:-1]), False),), position=pages[0])
+        newest = join_url(reply.url, _object_id(document.get("last")))
+        return ListCursor(self.windows, position=newest)
 
     def request(self, cursor: ListCursor, size: int) -> Batch:
-        rest, deletions = cursor.windows[0]
+        (deletions,) = cursor.windows[0]
         reply, document = _fetch_page(self.source, self.fetch, cursor.position)
         earlier = _object_id(document.get("prev"))
-        following = rest[0] if rest else join_url(reply.url, earlier) if earlier else ""
+        following = join_url(reply.url, earlier) if earlier else ""
         items: list[Item[Any]] = []
-        activities = _newest_first(document)
-        for activity in activities:
+        activities = as_list(document.get("orderedItems"))
+        for activity in reversed(activities):
             kind, moment = _kind(activity), parse_timestamp(_stamp(activity))
             is_refresh = kind == "Refresh"
             if (self.since and moment and moment < self.since) or (is_refresh and not self.since):
@@ -97,8 +88,8 @@ class ActivityStreams(PagedProtocol[Any]):
                 break
             deletions = deletions or is_refresh
             items += () if is_refresh else self._objects(activity, kind, deletions)
-        window = (rest[1:], deletions)
-        return Batch(reply, items, next=following, passed=len(activities), window=window)
+        passed = len(activities)
+        return Batch(reply, items, next=following, passed=passed, window=(deletions,))
 
     def _objects(self, activity: Any, kind: str, deletions: bool) -> Items:
         """Return the items of an activity; none if a newer activity of the same object was read."""
@@ -141,19 +132,6 @@ def _fetch_page(source: Source, fetch: Fetch, url: str) -> tuple[Reply, Mapping[
         source=source.name,
         url=reply.url,
     )
-
-
-def _newest_first(document: Mapping[str, Any]) -> list[Any]:
-    """Return a page's activities: an ordered page begins with the oldest, any other is sorted."""
-    ordered = document.get("orderedItems")
-    if ordered is not None:
-        return as_list(ordered)[::-1]
-    return sorted(as_list(document.get("items")), key=_sort_key)[::-1]
-
-
-def _sort_key(activity: Any) -> str:
-    moment = parse_timestamp(_stamp(activity))
-    return moment.isoformat(timespec="microseconds") if moment else ""
 
 
 def _kind(activity: Any) -> str:

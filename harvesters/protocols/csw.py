@@ -87,13 +87,13 @@ class Csw(PagedProtocol[_Element]):
         root = parse_xml(reply)
         kind, results = etree.QName(root).localname, root.find("{*}SearchResults")
         if kind == "ExceptionReport":
-            message = "; ".join(map(_exception_text, root.iterfind("{*}Exception")))
-            message = message or "an exception without a message"
+            faults = root.iterfind("{*}Exception")
+            texts = [text for fault in faults for text in (*fault.values(), *fault.itertext())]
             raise ServiceError(
                 "%(source)s: %(url)s reports an error: %(message)s",
                 source=source.name,
                 url=reply.url,
-                message=message,
+                message=" ".join(" ".join(map(str, texts)).split()),
             )
         if kind != "GetRecordsResponse" or results is None:
             raise ParseError(
@@ -159,11 +159,6 @@ class Csw(PagedProtocol[_Element]):
         if not (self.options.modified and is_cut) or middle <= f"{low:%Y-%m-%d}":
             return None
         return cursor.restart(((first, middle, last), (middle, end, last), *rest))
-
-
-def _exception_text(node: _Element) -> str:
-    texts = [" ".join((text.text or "").split()) for text in node.iterfind("{*}ExceptionText")]
-    return " ".join(filter(None, (node.get("exceptionCode"), node.get("locator"), *texts)))
 
 
 def _text(node: _Element, name: str) -> str:

@@ -66,9 +66,8 @@ def collection(**more: object) -> Site:
 NEWEST = [("d", "d of day 13"), ("b", "DeletedRecord"), ("a", "a of day 11"), ("c", "c of day 3")]
 
 
-@each("start", [COLLECTION, {"type": "OrderedCollection", "first": f"{HOST}/p1"}])
-def test_of_each_object_the_newest_activity_counts(start: dict[str, Any]) -> None:
-    pages = harvest(collection(c=start), source())
+def test_of_each_object_the_newest_activity_counts() -> None:
+    pages = harvest(collection(), source())
 
     assert summary(pages) == NEWEST
     assert (pages[-1].cursor, pages[-1].incomplete_reason, pages[0].again) == (None, None, True)
@@ -85,12 +84,10 @@ def test_only_pages_with_news_are_asked_for_and_those_behind_a_cursor() -> None:
     ]
 
 
-@each("name", ["orderedItems", "items"])
-def test_a_collection_without_pages_is_read(name: str) -> None:
-    rows = [act("Create", "a", 1), act("Update", "a", 3), act("Create", "b", 2)]
-    rows = rows if name == "items" else sorted(rows, key=lambda row: str(row["endTime"]))
+def test_a_collection_without_pages_is_read() -> None:
+    rows = [act("Create", "a", 1), act("Create", "b", 2), act("Update", "a", 3)]
 
-    pages = harvest(Site({"c": {"type": "Collection", name: rows}}), source())
+    pages = harvest(Site({"c": {"type": "OrderedCollection", "orderedItems": rows}}), source())
 
     assert summary(pages) == [("a", "a of day 3"), ("b", "b of day 2")]
 
@@ -139,14 +136,9 @@ def test_an_object_is_brought_once_however_often_it_changed() -> None:
     assert registry.request_log.count("a") == 1
 
 
-@each(
-    "registry",
-    [collection(p1=page(act("Create", "a", 1), prev="p2")), Site({"c": {"type": "Collection", "first": f"{HOST}/p1"},
-    "p1": page(next="p1")})],
-)  # fmt: skip
-def test_pages_that_lead_in_circles_end_the_harvest(registry: Site) -> None:
+def test_pages_that_lead_in_circles_end_the_harvest() -> None:
     with pytest.raises(ParseError, match="repeats 'http"):
-        harvest(registry, source())
+        harvest(collection(p1=page(act("Create", "a", 1), prev="p2")), source())
 
 
 @each(
