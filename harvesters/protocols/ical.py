@@ -13,17 +13,16 @@ from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from functools import cache, partial
 from types import FrameType
-from typing import Annotated, Any
+from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 import icalendar
 import recurring_ical_events
-from pydantic import Field
 
 from harvesters.errors import ParseError, message, parser_errors
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply, dump_json, refuse_html
-from harvesters.options import Options, must_be
+from harvesters.options import Options
 from harvesters.page_model import InvalidRecord, Item, Pages, Payload, Record, Row
 from harvesters.payloads.value_parsing import as_list, html_to_text, in_utc
 from harvesters.protocols.document import read_document
@@ -33,6 +32,7 @@ from harvesters.source import Source
 
 # Components from which no record is made.
 _UNUSED = frozenset((b"VALARM", b"VTODO", b"VJOURNAL", b"VFREEBUSY", b"VAVAILABILITY"))
+_AHEAD = timedelta(days=400)  # Dates of recurring events are listed so far from the run's day.
 _MAX_HISTORY = timedelta(days=20 * 365)  # Before the horizon; earlier dates are left out.
 # No real event recurs so often, and expanding it never ends.
 _REFUSED_FREQUENCIES = frozenset(("SECONDLY", "MINUTELY", "HOURLY"))
@@ -44,32 +44,16 @@ _MAX_CALLS = 2_000_000
 time_zones = cache(available_timezones)  # Reading the system's folder takes 40 ms a call.
 
 
-class IcalOptions(Options):
-    """The options of a calendar."""
-
-    ahead: int = Field(
-        400,
-        description="How many days ahead the dates of recurring events are listed, from the day of the run.",
-    )
-    zone: Annotated[
-        str, must_be("a time zone, e.g. Africa/Nairobi", lambda value: value in time_zones())
-    ] = Field(
-        "",
-        description="The time zone of times without one, e.g. `Africa/Nairobi`; without it such times are reduced to their day.",
-    )
-
-
 def collect(
     source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
 ) -> Pages[Row]:
     """Yield all events. Changes alone cannot be requested, but an unchanged calendar is not read
     again.
 
-    The dates of a recurring event are listed from its beginning to *ahead* days from now, so that
-    past dates stay. Raises ParseError if the response is not a calendar.
+    The dates of a recurring event are listed from its beginning to 400 days from now, so that past
+    dates stay. Raises ParseError if the response is not a calendar.
     """
-    until = fetch.now() + timedelta(days=IcalOptions.of(source).ahead)
-    read_events = partial(_parse_events, source, until)
+    read_events = partial(_parse_events, fetch.now() + _AHEAD)
     for page in read_document(source, fetch, cursor, "text/calendar, */*;q=0.5", read_events):
         yield replace(page, dates=sum(map(_is_date, page.items)))
 
@@ -78,12 +62,11 @@ def _is_date(item: Item[Row]) -> bool:
     return isinstance(item, Record) and item.key != " ".join(item.payload["uid"].split())
 
 
-def _parse_events(source: Source, until: datetime, reply: Reply) -> Iterator[Item[Row]]:
+def _parse_events(until: datetime, reply: Reply) -> Iterator[Item[Row]]:
     content = refuse_html(reply, "a calendar")
     calendars = _parse_calendars(content, f"{reply.url}: the calendar cannot be parsed")
     if not calendars:
         raise ParseError("%(url)s: no calendar: it has no BEGIN:VCALENDAR", url=reply.url)
-    zone = IcalOptions.of(source).zone
     for calendar in calendars:
         series: dict[str, list[icalendar.Event]] = {}
         for number, event in enumerate(calendar.walk("VEVENT"), 1):
@@ -100,7 +83,7 @@ def _parse_events(source: Source, until: datetime, reply: Reply) -> Iterator[Ite
             try:
                 for key, event in expand_series(calendar, uid, events, until):
                     with parser_errors(Reason("an event that cannot be read")):
-                        row = _event_row(calendar, event, zone)
+                        row = _event_row(calendar, event)
                         raw = dump_json(row)
                     yield Record(key, row, raw, row["modified"])
             except ParseError as error:
@@ -162,16 +145,16 @@ def _broken_event(block: bytes, error: ParseError) -> icalendar.Event:
     return event
 
 
-def _event_row(calendar: Any, event: icalendar.Event, zone: str) -> Row:
-    """Return an event as a row; *zone*, else the calendar's, applies to times without one. The time
-    of export (DTSTAMP) is left out.
+def _event_row(calendar: Any, event: icalendar.Event) -> Row:
+    """Return an event as a row; the calendar's zone applies to times without one. The time of
+    export (DTSTAMP) is left out.
 
     Raises ValueError if it has no start.
     """
     if event.errors:
         name, fault = event.errors[0]
         raise ValueError(f"{name}: {fault}")
-    zone_name = zone or _text(calendar, "X-WR-TIMEZONE")
+    zone_name = _text(calendar, "X-WR-TIMEZONE")
     default_zone = ZoneInfo(zone_name) if zone_name in time_zones() else None
     start, end, place = event.start, event.end, event.get("GEO")
     if not isinstance(start, datetime) and end > start:  # An end without a time is exclusive.
@@ -297,4 +280,4 @@ def _to_utc(start: date) -> datetime:
     return in_utc(start if isinstance(start, datetime) else datetime.combine(start, time()))
 
 
-PROTOCOL = Protocol(collect, Payload.ROW, IcalOptions, incremental=False)
+PROTOCOL = Protocol(collect, Payload.ROW, Options, incremental=False)

@@ -37,7 +37,6 @@ from harvesters.reasons import Reason
 from harvesters.source import Source
 
 _ACCEPT = "application/json"
-_find_address = compile_jmespath("download_url || url || href || path || file || name")
 
 
 def _check_path(value: str, info: ValidationInfo) -> str:
@@ -83,7 +82,7 @@ class JsonOptions(Options):
     )
     files: Path = Field(
         "",
-        description="JMESPath to the list of files in an index, as names, addresses, or objects with one.",
+        description="JMESPath to the list of files in an index, as names or addresses.",
     )
     since: str = Field("", description="The parameter for the time since which records changed.")
     since_format: str = Field(
@@ -158,8 +157,7 @@ class JsonPages(PagedProtocol[Row]):
         if not isinstance(listed, list):
             text = "%(source)s: %(url)s has no list at '%(path)s' (the option 'files')"
             raise ParseError(text, source=self.source.name, url=reply.url, path=path)
-        names = [entry if isinstance(entry, str) else _find_address(entry) for entry in listed]
-        texts = {name for name in names if isinstance(name, str) and name}
+        texts = {name for name in listed if isinstance(name, str) and name}
         documents = []
         for address in sorted({join_url(reply.url, name) for name in texts}):
             stem = PurePosixPath(unquote(re.split("[?#]", address)[0])).stem

@@ -218,7 +218,7 @@ def parse_rows(
     header = find_header(source, first_lines)
     if header is None:
         raise _header_error(source, url, first_lines)
-    table = _Table(source, url, header)
+    table = _Table(source, header)
     below = chain(first_lines[first_lines.index(header) + 1 :], remaining)
     return table.records(below)
 
@@ -296,7 +296,7 @@ def _cell(row: Row, name: str) -> str:
 class _Table:
     """How the rows below a header become records."""
 
-    def __init__(self, source: Source, url: str, header: Line) -> None:
+    def __init__(self, source: Source, header: Line) -> None:
         self.options, self.keys = TableOptions.of(source), _key_columns(source)
         self.find = None if self.keys else compile_jmespath(source.fields["key"], source.name)
         self.columns = name_columns(header.cells)
