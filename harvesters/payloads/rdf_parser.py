@@ -99,35 +99,19 @@ def _context(value: Any, find: Find) -> Any:
     return value
 
 
-# Terms of a context; schema.org has 2,800.
-_MAX_TERMS = 5_000
-# Terms that are defined by terms that are defined by others: pyoxigraph overflows the stack if some
-# thousand are defined each by the next, and real documents have none.
-_MAX_CHAIN = 100
+# Terms of a context of a document; those of vocabularies are built in. pyoxigraph overflows the stack
+# if some thousand terms are defined each by the next.
+_MAX_TERMS = 1_000
 
 
 def _check_context(context: Mapping[str, Any]) -> None:
-    """Raise ValueError if a context would overflow its parser's stack, or could take far more time
+    """Raise ValueError if a context could overflow its parser's stack, or could take far more time
     than a document of its size needs: the context of a term is processed again for each value.
     """
-    others = {term: _defined_by(context, term) for term in context}
-    chained = [term for term, names in others.items() if any(map(others.get, names))]
     if len(context) > _MAX_TERMS:
         raise ValueError(f"its context has more than {_MAX_TERMS:,} terms")
-    if len(chained) > _MAX_CHAIN:
-        raise ValueError(f"more than {_MAX_CHAIN} terms of its context are defined by each other")
     if any(isinstance(term, dict) and "@context" in term for term in context.values()):
         raise ValueError("a term of its context has a context of its own")
-
-
-def _defined_by(context: Mapping[str, Any], term: str) -> set[str]:
-    """Return the other terms of a context that the definition of *term* names."""
-    definition = context[term]
-    values = (term, *(definition.values() if isinstance(definition, dict) else [definition]))
-    names = [value for value in values if isinstance(value, str)]
-    return {
-        other for name in names for other in (name, name.partition(":")[0])
-    } & context.keys() - {term}
 
 
 # Why a node cannot be read, by its IRI or blank node as in N-Triples; "" where the node is not
