@@ -364,7 +364,8 @@ def test_terms_that_are_taken_as_they_are_are_written_alike_by_the_store() -> No
      (f"SELECT ?s FROM {GRAPHS[0]} {{ ?s ?p ?o }}", "FROM"), ("SELECT ?s { ?s !(<x:p>|^<x:q>) ?o }", "the term"),
      ("SELECT ?s { ?s (<x:p>/<x:q>)+ ?o }", "the path"), ("SELECT ?s { ?s <x:p>? ?o }", "the path"),
      ("SELECT ?s { ?s (<x:p>|^<x:q>) ?o }", "the path"),
-     ("SELECT ?s { GRAPH ?g { ?s <x:p>+ ?o } }", "the path"), ("SELECT ?s { ?s ?p ?o MINUS { ?s <x:q> ?o } }", "Minus"),
+     ("SELECT ?s { GRAPH ?g { ?s <x:p>+ ?o } }", "the path"),
+     ("SELECT ?s { GRAPH ?g { ?s ?p ?o MINUS { ?x <x:q> ?y } } }", "Minus"),
      ("SELECT ?s (COUNT(*) AS ?n) { ?s ?p ?o } GROUP BY ?s OFFSET 5", "LIMIT or OFFSET"),
      ("SELECT ?s (COUNT(*) AS ?n) { ?s ?p ?o } GROUP BY ?s LIMIT 5", "LIMIT or OFFSET"),
      ("SELECT ?s (COUNT(*) AS ?n) { ?s ?p ?o } GROUP BY ?s HAVING (?o = 1)", "neither grouped nor aggregated"),
@@ -422,6 +423,11 @@ def test_recursive_path_connects_each_pair_once(query: str, shared: Shared) -> N
         "SELECT DISTINCT ?s (EXISTS { ?s <x:p>/<x:p> <x:a> } AS ?x) { ?s <x:p> ?o }",
         "SELECT ?s (NOT EXISTS { ?s <x:q> <x:a> } AS ?x) (COUNT(*) AS ?n) { ?s ?p ?o } GROUP BY ?s",
         "SELECT ?s (COUNT(*) AS ?n) { ?s ?p ?o } GROUP BY ?s HAVING (EXISTS { ?s <x:p> <x:b> })",
+        "SELECT ?s ?o { ?s <x:p> ?o MINUS { ?s <x:q> ?t } }",
+        "SELECT ?s ?o { ?s <x:p> ?o MINUS { ?x <x:q> ?t } }",
+        "SELECT ?s ?t { ?s ?p ?o OPTIONAL { ?s <x:q> ?t } MINUS { ?u <x:q> ?t } }",
+        "SELECT ?s ?t { ?s ?p ?o OPTIONAL { ?s <x:q> ?t } MINUS { ?s <x:q> ?u OPTIONAL { ?u <x:none> ?t } } }",
+        f"SELECT ?s {{ GRAPH {GRAPHS[0]} {{ ?s <x:p> ?o MINUS {{ ?s <x:q> ?y }} }} }}",
     ],
 )
 def test_choice_and_existence_are_values(query: str, shared: Shared) -> None:

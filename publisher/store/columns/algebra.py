@@ -87,21 +87,21 @@ class _Pattern:
         return min([self.rows, *fanouts])
 
 
-def steps(triple: Triple, fresh: Iterator[int], *, is_joined: bool = False) -> Iterator[Triple]:
+def _steps(triple: Triple, fresh: Iterator[int]) -> Iterator[Triple]:
     """Yield a triple pattern, or the steps of its path, between new variables with the numbers
-    *fresh*. With *is_joined*, a step and a repeated step after it are one tuple.
+    *fresh*. A step and a repeated step after it are one tuple.
     """
     subject, predicate, value = triple
     if isinstance(predicate, SequencePath):
         parts: list[object] = list(predicate.args)
-        if is_joined and isinstance(parts[-1], MulPath) and parts[-1].mod == "*":
+        if isinstance(parts[-1], MulPath) and parts[-1].mod == "*":
             parts[-2:] = [tuple(parts[-2:])]
         for number, part in enumerate(parts, 1):
             end = value if number == len(parts) else Variable(f" step{next(fresh)}")
-            yield from steps((subject, part, end), fresh, is_joined=is_joined)
+            yield from _steps((subject, part, end), fresh)
             subject = end
     elif isinstance(predicate, InvPath):
-        yield from steps((value, predicate.arg, subject), fresh, is_joined=is_joined)
+        yield from _steps((value, predicate.arg, subject), fresh)
     else:
         yield triple
 
@@ -142,9 +142,7 @@ class JoinPlanner:
             self._solutions = self._before[1]
             return EMPTY_SOLUTION
         patterns = [
-            self._pattern(step, graph)
-            for triple in triples
-            for step in steps(triple, self._fresh, is_joined=True)
+            self._pattern(step, graph) for triple in triples for step in _steps(triple, self._fresh)
         ]
         outer, solutions = self._before
         seen = set(outer)
@@ -488,6 +486,14 @@ def _either(one: VariableColumn, two: VariableColumn) -> VariableColumn:
     return VariableColumn(
         one.kind, one.nullable or two.nullable, one.terms | two.terms, one.is_added or two.is_added
     )
+
+
+def minus(names: Names, left: SolutionTable, right: SolutionTable) -> SolutionTable:
+    shared = [names[item] for item in left.columns if item in right.columns]
+    bound = " OR ".join(f"l.{name} = r.{name}" for name in shared) or "false"
+    condition = f"{compatible(names, left, right)} AND ({bound})"
+    sql = f"SELECT * FROM ({left.sql}) l ANTI JOIN ({right.sql}) r ON {condition}"
+    return SolutionTable(sql, left.columns)
 
 
 def union(names: Names, left: SolutionTable, right: SolutionTable) -> SolutionTable:

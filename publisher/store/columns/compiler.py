@@ -6,7 +6,7 @@ depends on a value, the SQL query fails by ``error()`` when it reads such a valu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
@@ -24,12 +24,14 @@ from publisher.store.columns.algebra import (
     NotCompiled,
     SolutionTable,
     Statistics,
+    Triple,
     ValueFilter,
     VariableColumn,
     compatible,
     constant,
     fallback,
     join,
+    minus,
     quote,
     union,
     with_column,
@@ -81,23 +83,21 @@ def modifiers_of(node: CompValue) -> Modifiers:
     )
 
 
-def parts_of(node: object, *, with_exists: bool = False) -> Iterator[object]:
-    """Yield *node*, part of the algebra or a path, and all its parts; what is in EXISTS only
-    *with_exists*.
-    """
-    yield node
-    children: Iterable[object] = ()
+def children_of(node: object) -> Iterable[object]:
+    """Return what is directly in *node*, part of the algebra or a path."""
     if isinstance(node, Path):
-        children = vars(node).values()
-    elif isinstance(node, list | tuple | set):
-        children = node
-    elif isinstance(node, Mapping):
-        is_open = with_exists or not (isinstance(node, CompValue) and node.name in EXISTS)
-        items = node.items() if is_open else ()
-        # The keys of the rows of VALUES are variables.
-        children = (part for item in items if item[0] != "_vars" for part in item)
-    for child in children:
-        yield from parts_of(child, with_exists=with_exists)
+        return vars(node).values()
+    if isinstance(node, Mapping):  # the keys of the rows of VALUES are variables
+        return [part for item in node.items() if item[0] != "_vars" for part in item]
+    return node if isinstance(node, list | tuple | set) else ()
+
+
+def parts_of(node: object, *, with_exists: bool = False) -> Iterator[object]:
+    """Yield *node* and all its parts; what is in EXISTS only *with_exists*."""
+    yield node
+    if with_exists or not (isinstance(node, CompValue) and node.name in EXISTS):
+        for child in children_of(node):
+            yield from parts_of(child, with_exists=with_exists)
 
 
 def variables_of(node: object, *, with_exists: bool = False) -> list[str]:
@@ -301,7 +301,7 @@ class CompiledQuery:
     *constants*; else computed values of that kind.
 
     *cost* is about how many triples and solutions are visited. *is_blocking*: it sorts, groups or
-    is DISTINCT, so that its first row is known only when all rows are.
+    is DISTINCT, so that its first row is known only when all rows are. *template* is that of CONSTRUCT.
     """
 
     sql: str
@@ -310,6 +310,7 @@ class CompiledQuery:
     cost: float
     is_blocking: bool
     constants: Mapping[int, str]
+    template: Sequence[Triple] | None
 
 
 def compile_query(
@@ -318,8 +319,8 @@ def compile_query(
     """Compile the query *algebra*, whose solutions have *variables*, for data with *statistics*.
     Raises NotCompiled.
     """
-    if algebra.name != "SelectQuery" or algebra.datasetClause:
-        raise NotCompiled("another form than SELECT, or FROM")
+    if algebra.datasetClause:
+        raise NotCompiled("FROM")
     return _Compiler(statistics).query(algebra, variables)
 
 
@@ -334,7 +335,7 @@ class _Compiler:
         self._depth = 0
 
     def query(self, algebra: CompValue, variables: tuple[str, ...]) -> CompiledQuery:
-        relation = self._select(algebra.p)
+        relation = with_unbound(self._names, self._select(algebra.p), variables)
         cells = []
         for number, variable in enumerate(variables):
             name, kinds = f"q.{self._names[variable]}", relation.columns[variable].terms
@@ -349,6 +350,7 @@ class _Compiler:
             self._planner.cost,
             self._is_blocking,
             {number: row.text for number, row in self._names.constants.items()},
+            algebra.template,
         )
 
     def _select(self, node: CompValue, graph: int | None = None) -> SolutionTable:
@@ -397,6 +399,10 @@ class _Compiler:
                 return union(
                     self._names, self.pattern(node.p1, graph), self.pattern(node.p2, graph)
                 )
+            # In the graph of a variable, pyoxigraph compares that variable too.
+            case "Minus" if not isinstance(graph, str):
+                right, left = self.pattern(node.p2, graph), self.pattern(node.p1, graph)
+                return minus(self._names, left, right)
             case "Filter":
                 return self._filter(node, graph)
             case "Graph":

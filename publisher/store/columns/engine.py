@@ -1,10 +1,8 @@
 """Answer queries from a copy of the columns that is open for reading, and decide which queries they
 answer.
 
-A query over named graphs, which only the columns have, is compiled, or all quads that can match one
-of its patterns are read into a store in memory. What is read may be more than the solutions need,
-never less: the quads of a pattern are those with the values that its variables have in the patterns
-that must match with it.
+A query over named graphs, which only the columns have, is compiled. If it cannot be, all quads with the
+constants of one of its triple patterns are read into a store in memory.
 """
 
 from __future__ import annotations
@@ -15,10 +13,11 @@ import json
 import logging
 import re
 import resource
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from copy import copy
 from functools import cached_property, lru_cache, partial
-from itertools import count
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +26,7 @@ import numpy as np
 import pyoxigraph
 from numpy.typing import NDArray
 from pyoxigraph import (
+    BlankNode,
     DefaultGraph,
     NamedNode,
     QueryResultsFormat,
@@ -37,20 +37,22 @@ from pyoxigraph import (
 )
 from pyparsing import ParserElement
 from rdflib import XSD, paths
-from rdflib.paths import AlternativePath, MulPath, NegatedPath
+from rdflib.paths import NegatedPath
 from rdflib.plugins.sparql.algebra import translateQuery
 from rdflib.plugins.sparql.parserutils import CompValue
-from rdflib.term import BNode, Literal, URIRef, Variable
+from rdflib.term import Literal, URIRef, Variable
 
 from publisher.data.tables import attach
-from publisher.rdf import DEFAULT_GRAPH, TERM_TEXT, TermKind, computed_text, term_id
-from publisher.store.columns.algebra import NotCompiled, PredicateCount, Triple, constant, steps
+from publisher.rdf import DEFAULT_GRAPH, TERM_TEXT, TermKind, computed_text, parse_node, term_id
+from publisher.store.columns.algebra import NotCompiled, PredicateCount, Triple, constant
 from publisher.store.columns.compiler import (
+    EXISTS,
     CompiledQuery,
+    children_of,
     compile_query,
-    existences_of,
     parts_of,
     pattern_of,
+    variables_of,
 )
 from publisher.store.columns.database import FILE
 from publisher.store.workers.query_request import (
@@ -373,7 +375,7 @@ class ColumnEngine:
         query_request: QueryRequest,
         small: float | None = None,
         notes: dict[str, object] | None = None,
-    ) -> QuerySolutions | None:
+    ) -> QuerySolutions | Iterator[pyoxigraph.Triple] | None:
         """Answer *query_request*; None if the RDF store should answer. An invalid query is left to
         it too, for its error message.
 
@@ -392,9 +394,10 @@ class ColumnEngine:
             query = self.compile(query_request.text, query_request.base)
             notes |= {"estimated": round(min(query.cost, 1e18)), "sql": query.sql}
             if query.cost >= least and (query.is_blocking or small is not None):
-                solutions = self.solutions(query, query_request.rows)
+                rows = None if query.template else query_request.rows
+                solutions = self.solutions(query, rows)
                 notes["reason"] = "compiled"
-                return solutions
+                return _instances(query.template, solutions) if query.template else solutions
         except (NotCompiled, SyntaxError) as error:
             notes["reason"] = str(error)
         except _FAILURES:
@@ -407,26 +410,49 @@ class ColumnEngine:
         return json.loads(plan)["operator"]
 
     def matching(self, query_request: QueryRequest) -> QueryDataset:
-        """Return a dataset in memory with all quads that *query_request*, a valid query over named
-        graphs, can match. Raises MemoryError if the quads are too many.
+        """Return a dataset in memory with all quads that a triple pattern of *query_request*, a valid
+        query over named graphs, can match. Raises MemoryError if the quads are too many.
         """
         default, named = dataset_graphs(query_request)
-        graphs = None
-        if default is not None or named is not None:
-            merged, others = (
-                {term_id(str(graph)) for graph in part or ()} for part in (default, named)
-            )
-            graphs = merged, others
-        reading = MatchingQuads(self, graphs)
+        is_chosen = default is not None or named is not None
+        merged, others = (
+            {term_id(str(graph)) for graph in part or ()} if is_chosen else None
+            for part in (default, named)
+        )
+        known = {name: [term_id(text)] for name, text in query_request.bindings.items()}
         try:
             algebra = parse(query_request.text, query_request.base)
+            is_described = algebra.name == "DescribeQuery"  # whose triples are in no pattern
+            patterns = _ANYTHING if is_described else list(_patterns(algebra))
+            reads = [(graph, triple and _places(triple, known)) for graph, triple in patterns]
         except NotCompiled:
-            reading.read_all()
-        else:
-            reading.read_query(algebra, query_request.bindings)
-        if graphs is None:
-            return QueryDataset(reading.store(), None, None)
-        return QueryDataset(reading.store(), [DefaultGraph()], [*(named or ())])
+            reads = [(graph, {}) for graph, _ in _ANYTHING]
+        quads, names = set[tuple[int, ...]](), set[int]()
+        for graph, places in reads:
+            graphs = merged if graph is None else _numbers(graph, known)
+            if graph is not None and others is not None:
+                graphs = others if graphs is None else others & {*graphs}
+            if places is None:
+                rows = self.rows("SELECT DISTINCT g FROM named_quads", {"g": graphs}, 1 << 62)
+                names.update(number for (number,) in rows)
+                continue
+            columns, table = "g, s, p, o", "named_quads"
+            if graph is None:
+                columns = f"{DEFAULT_GRAPH}::UBIGINT AS number, s, p, o"
+                table = "quads" if is_chosen else "triples"
+            query = f"SELECT {columns} FROM {table}"
+            quads.update(self.rows(query, {"g": graphs, **places}, MAX_QUADS + 1))
+            if len(quads) > MAX_QUADS:
+                raise MemoryError
+        texts = {DEFAULT_GRAPH: "", **self.texts_of({*names, *chain.from_iterable(quads)})}
+        lines = [f"{texts[s]} {texts[p]} {texts[o]} {texts[g]} .\n" for g, s, p, o in sorted(quads)]
+        store = Store()
+        store.extend(pyoxigraph.parse("".join(lines), RdfFormat.N_QUADS, lenient=True))
+        for name in sorted(names):
+            store.add_graph(NamedNode(texts[name][1:-1]))
+        if not is_chosen:
+            return QueryDataset(store, None, None)
+        return QueryDataset(store, [DefaultGraph()], [*(named or ())])
 
     def close(self) -> None:
         self.connection.close()
@@ -450,247 +476,85 @@ class _Lines:
 
 
 def _selected(algebra: CompValue, text: str, base: str | None) -> tuple[str, ...]:
-    """Return the variables of a SELECT in the order of the RDF store: that of ``SELECT *`` is another
-    at each start of rdflib, which parsed *algebra*.
+    """Return the variables of a CONSTRUCT's template, or of a SELECT in the order of the RDF store: that
+    of ``SELECT *`` is another at each start of rdflib, which parsed *algebra*.
 
     Raises NotCompiled unless the RDF store parses *text* to the same variables,
     SyntaxError if *text* is not a query.
     """
     result = Store().query(text, base_iri=base)  # on an empty store, so only parsing takes time
+    if algebra.name == "ConstructQuery" and algebra.template:
+        return tuple(dict.fromkeys(variables_of(algebra.template)))
     if isinstance(result, QuerySolutions):
         variables = tuple(variable.value for variable in result.variables)
         if {*variables} == {*map(str, algebra.PV or ())}:
             return variables
-    raise NotCompiled("another form than SELECT, or the parsers disagree")
+    raise NotCompiled(
+        "another form than SELECT or CONSTRUCT with a template, or the parsers disagree"
+    )
 
 
 MAX_QUADS = 400_000  # that a query may read
-_TRIPLES_OF_A_NODE = 20  # about
 
 Numbers = Collection[int] | None  # of terms; None where they are not known
-# The numbers of all terms that a variable can have, by its name.
-Values = Mapping[str, Collection[int]]
-Graph = int | str | None  # a number, the name of a variable, None for the default graph
-# The graphs whose merge is the default graph, and the named graphs, of a query with FROM or FROM
-# NAMED.
-QueryGraphs = tuple[Collection[int], Collection[int]]
+_ANYTHING: list[tuple[object, Triple | None]] = [
+    (graph, (Variable("s"), Variable("p"), Variable("o"))) for graph in (None, Variable("g"))
+]
 
 
-class MatchingQuads:
-    """The quads in *engine* that a query can match, in the dataset *graphs*, all if None."""
-
-    def __init__(self, engine: ColumnEngine, graphs: QueryGraphs | None) -> None:
-        self._engine = engine
-        self._graphs: tuple[Numbers, Numbers] = graphs or (None, None)
-        self._texts: dict[int, str] = {DEFAULT_GRAPH: ""}  # of constants
-        self._quads: set[tuple[int, ...]] = set()
-        self._names: set[int] = set()  # of graphs that match although none of their quads must
-        self._fresh = count()
-
-    def read_all(self) -> None:
-        """Read the whole dataset, for a query of which nothing is known."""
-        self._read(None)
-        self._read("")
-
-    def read_query(self, algebra: CompValue, bindings: Mapping[str, str]) -> None:
-        """Read what the query *algebra* can match if its variables have *bindings*, terms in
-        N-Triples.
-        """
-        self._texts.update((term_id(text), text) for text in bindings.values())
-        known = {name: [term_id(text)] for name, text in bindings.items()}
-        values = {**known, **(self._pattern(algebra.p, None, known) if algebra.p else {})}
-        if algebra.name == "DescribeQuery":
-            # A description includes those of its blank nodes.
-            blank = [
-                number
-                for (number,) in self._engine.rows(
-                    "SELECT id FROM terms", {"kind": [TermKind.BLANK]}, MAX_QUADS
-                )
-            ]
-            for numbers in (blank, *(_numbers(term, values) for term in algebra.PV)):
-                self._read(None, s=numbers)
-
-    def store(self) -> Store:
-        """Return the quads in a store in memory, always in the same order."""
-        numbers = {number for quad in self._quads for number in quad} | self._names
-        texts = {**self._engine.texts_of(numbers - self._texts.keys()), **self._texts}
-        lines = [
-            f"{texts[s]} {texts[p]} {texts[o]} {texts[g]} .\n" for g, s, p, o in sorted(self._quads)
-        ]
-        store = Store()
-        store.extend(pyoxigraph.parse("".join(lines), RdfFormat.N_QUADS, lenient=True))
-        for name in sorted(self._names):
-            store.add_graph(NamedNode(texts[name][1:-1]))
-        return store
-
-    def _pattern(self, node: CompValue, graph: Graph, known: Values) -> Values:
-        """Read what *node* can match in *graph*, where the variables of a solution that counts have
-        *known* values; return the values of the variables that each solution binds.
-
-        Values that OPTIONAL and EXISTS see are those of the solution that they follow, no others.
-        """
-        match node.name:
-            case "BGP":
-                return self._triples(node.triples, graph, known)
-            case "Join" | "Minus":
-                values = self._pattern(node.p1, graph, known)
-                others = self._pattern(node.p2, graph, {**known, **values})
-                return {**values, **others} if node.name == "Join" else values
-            case "LeftJoin":
-                values = self._pattern(node.p1, graph, known)
-                others = {**self._pattern(node.p2, graph, values), **values}
-            case "Union":
-                one, two = (self._pattern(side, graph, known) for side in (node.p1, node.p2))
-                return {name: {*one[name], *two[name]} for name in one.keys() & two.keys()}
-            case "Graph":
-                return self._graph(node, known)
-            case "values":
-                return _inline(node.res)
-            case "ToMultiSet":
-                return self._pattern(node.p, graph, {}) if node.p else {}
-            case _:  # FILTER, BIND, an aggregate or a modifier of the solutions
-                if node.name == "Filter":
-                    known = {**known, **_equal(node.expr)}
-                values = self._pattern(node.p, graph, known) if node.p else {}
-                others = {} if node.name == "AggregateJoin" else values
-        for part in existences_of([node.expr, node.A]):
-            self._pattern(pattern_of(part), graph, others)
-        if node.name != "Project":
-            return values
-        return {name: values[name] for name in map(str, node.PV) if name in values}
-
-    def _graph(self, node: CompValue, known: Values) -> Values:
-        name = str(node.term)
-        if not isinstance(node.term, Variable):
-            numbers = _numbers(node.term, {})
-            self._texts.update((number, f"<{name}>") for number in numbers or ())
-            self._names.update(self._graphs_among(numbers))
-            return self._pattern(node.p, next(iter(numbers or ()), ""), known)
-        values = self._pattern(node.p, name, known)
-        if name in values:
-            return values
-        # A pattern that may be empty matches in each graph.
-        self._names.update(names := self._graphs_among(known.get(name)))
-        return {**values, name: names}
-
-    def _graphs_among(self, numbers: Numbers) -> list[int]:
-        """Return the numbers of the named graphs that are there, among *numbers*."""
-        places = {"g": self._in_dataset(numbers)}
-        rows = self._engine.rows("SELECT DISTINCT g FROM named_quads", places, 1 << 62)
-        return [number for (number,) in rows]
-
-    def _in_dataset(self, numbers: Numbers) -> Numbers:
-        """Return those of *numbers* that are named graphs of the dataset."""
-        if self._graphs[1] is None or numbers is None:
-            return self._graphs[1] if numbers is None else numbers
-        return [number for number in numbers if number in self._graphs[1]]
-
-    def _triples(self, triples: Sequence[Triple], graph: Graph, known: Values) -> Values:
-        """Read the quads of a basic graph pattern, about the fewest first."""
-        bound: dict[str, Collection[int]] = {}
-        patterns = [step for triple in triples for step in steps(triple, self._fresh)]
-        while patterns:
-            values = {**known, **bound}
-            pattern = min(patterns, key=lambda item: self._size(item, values))
-            patterns.remove(pattern)
-            s, p, o = (_numbers(term, values) for term in pattern)
-            if p is None and isinstance(pattern[1], paths.Path):
-                self._follow(pattern[1], graph, values, s, o)
-                continue
-            rows = self._read(graph, values, s, p, o)
-            for place, term in enumerate(
-                (Variable(graph) if isinstance(graph, str) else None, *pattern)
-            ):
-                if isinstance(term, Variable | BNode):
-                    bound[str(term)] = {row[place] for row in rows}
-        return bound
-
-    def _follow(
-        self, path: paths.Path, graph: Graph, values: Values, start: Numbers, end: Numbers
-    ) -> None:
-        """Read what *path* can follow and, if it may have no step, the nodes at which it can begin
-        and end.
-        """
-        parts = list(parts_of(path))
-        predicates = [part for part in parts if isinstance(part, URIRef)]
-        is_any = any(isinstance(part, NegatedPath) for part in parts)
-        self._read(graph, values, p=None if is_any else _numbers(predicates, {}))
-        if not isinstance(path, MulPath) or path.zero:
-            self._read(graph, values, s=start)
-            self._read(graph, values, o=end)
-
-    def _size(self, pattern: Triple, values: Values) -> float:
-        """Return about how many triples match *pattern*; a path comes last."""
-        s, p, o = (_numbers(term, values) for term in pattern)
-        if p is None and isinstance(pattern[1], paths.Path):
-            return float("inf")
-        counts = self._engine.predicates
-        used = [counts[number] for number in counts if p is None or number in p]
-        sizes: list[float] = [sum(count.triples for count in used)]
-        if s is not None:
-            sizes.append(len(s) * _TRIPLES_OF_A_NODE)
-        if o is not None:
-            fanout = [count.triples // max(1, count.objects) + 1 for count in used]
-            sizes.append(len(o) * max(fanout, default=0))
-        return min(sizes)
-
-    def _read(
-        self,
-        graph: Graph,
-        values: Values | None = None,
-        s: Numbers = None,
-        p: Numbers = None,
-        o: Numbers = None,
-    ) -> list[tuple[int, ...]]:
-        """Read the quads of *graph* with the given terms, any where None. Raises MemoryError if they
-        are more than a query may read.
-        """
-        if graph is None:
-            table, g = ("triples" if self._graphs[0] is None else "quads"), self._graphs[0]
-        else:
-            numbers = (graph,) if isinstance(graph, int) else (values or {}).get(graph)
-            table, g = "named_quads", self._in_dataset(numbers)
-        columns = (
-            "g, s, p, o" if graph is not None else f"{DEFAULT_GRAPH}::UBIGINT AS number, s, p, o"
-        )
-        query, places = f"SELECT {columns} FROM {table}", {"g": g, "s": s, "p": p, "o": o}
-        rows = self._engine.rows(query, places, MAX_QUADS + 1)
-        self._quads.update(rows)
-        if len(self._quads) > MAX_QUADS:
-            raise MemoryError
-        return rows
+def _patterns(node: object, graph: object = None) -> Iterator[tuple[object, Triple | None]]:
+    """Yield the triple patterns in the algebra *node*, each with its graph, None for the default
+    graph; None as a pattern where a graph may match without one of its triples.
+    """
+    if isinstance(node, CompValue):
+        node = pattern_of(node) if node.name in EXISTS else node
+        if node.name == "Graph":
+            graph = node.term
+            if node.p.name != "BGP" or not node.p.triples:
+                yield graph, None
+        yield from ((graph, triple) for triple in node.triples or ())
+    for child in children_of(node):
+        yield from _patterns(child, graph)
 
 
-def _numbers(term: object, values: Values) -> Numbers:
-    """Return the numbers that *term* can have; None if they are not known."""
-    if isinstance(term, Variable | BNode):
-        return values.get(str(term))
-    try:
-        terms = term.args if isinstance(term, AlternativePath) else term
-        return [constant(part).id for part in (terms if isinstance(terms, list) else [terms])]
-    except NotCompiled:  # the store may read the term in another way
-        return None
-
-
-def _equal(expression: object) -> dict[str, Collection[int]]:
-    """Return the values of the variables that a filter, or a part of its AND, says to be an IRI."""
-    if not isinstance(expression, CompValue):
-        return {}
-    is_and = expression.name == "ConditionalAndExpression"
+def _places(triple: Triple, known: Mapping[str, Collection[int]]) -> dict[str, Numbers]:
+    """Return the terms that the quads of *triple* can have, where variables have *known* values."""
+    parts = [*parts_of(triple[1])]
+    if len(parts) == 1:
+        return {place: _numbers(term, known) for place, term in zip("spo", triple, strict=True)}
+    is_any = any(isinstance(part, NegatedPath) or getattr(part, "zero", False) for part in parts)
     return {
-        str(part.expr): numbers
-        for part in ([expression.expr, *expression.other] if is_and else [expression])
-        if isinstance(part, CompValue) and part.name == "RelationalExpression" and part.op == "="
-        if isinstance(part.expr, Variable) and isinstance(part.other, URIRef)
-        if (numbers := _numbers(part.other, {})) is not None
+        "p": None if is_any else [constant(part).id for part in parts if isinstance(part, URIRef)]
     }
 
 
-def _inline(rows: Sequence[Mapping[Variable, object]]) -> dict[str, Collection[int]]:
-    """Return the values of the variables that each of the *rows* of VALUES binds."""
-    names = set.intersection(*({*row} for row in rows)) if rows else set()
-    values = {str(name): _numbers([row[name] for row in rows], {}) for name in names}
-    return {name: numbers for name, numbers in values.items() if numbers is not None}
+def _numbers(term: object, known: Mapping[str, Collection[int]]) -> Numbers:
+    """Return the numbers that *term* can have; None if they are not known."""
+    try:
+        return known.get(str(term)) if isinstance(term, Variable) else [constant(term).id]
+    except NotCompiled:  # a blank node, or the store may read the term in another way
+        return None
+
+
+def _instances(
+    template: Sequence[Triple], solutions: QuerySolutions
+) -> Iterator[pyoxigraph.Triple]:
+    """Yield the triples of CONSTRUCT; none with an unbound term, or one that cannot be there."""
+    nodes: dict[object, Any] = {
+        term: parse_node(constant(term).text)
+        for term in chain.from_iterable(template)
+        if isinstance(term, URIRef | Literal)
+    }
+    for number, solution in enumerate(solutions):
+        for triple in template:
+            terms: list[Any] = [
+                solution[str(term)]
+                if isinstance(term, Variable)
+                else nodes.get(term) or BlankNode(f"{term}.{number}")
+                for term in triple
+            ]
+            with suppress(TypeError):
+                yield pyoxigraph.Triple(*terms)
 
 
 def open_columns(folder: Path) -> ColumnEngine | None:

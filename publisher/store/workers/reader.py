@@ -53,7 +53,7 @@ from publisher.errors import (
     StoreFailure,
 )
 from publisher.rdf import PREFIXES, parse_node, replace_invalid_characters
-from publisher.store.columns.engine import SMALL, open_columns, parse
+from publisher.store.columns.engine import open_columns, parse
 from publisher.store.workers.query_request import (
     CHUNK_SIZE,
     MEMORY_TEXT,
@@ -244,16 +244,11 @@ class OpenSnapshot:
         if self.columns is None:
             raise StoreFailure("the named graphs of this state cannot be read")
         is_plain = request.default_graphs is None and request.named_graphs is None
-        if is_plain and not request.bindings and request.release is None:
-            compiled = self.columns.answer(request, SMALL, notes)
+        if is_plain and request.release is None:
+            compiled = self.columns.answer(request, 0, notes)
             if compiled is not None:
                 return compiled, COLUMNS
-        try:
-            return evaluate(request, *self.columns.matching(request)), STORE
-        except MemoryError:
-            if is_plain and (result := self.columns.answer(request, 0, notes)) is not None:
-                return result, COLUMNS
-            raise
+        return evaluate(request, *self.columns.matching(request)), STORE
 
     def explain(self, request: QueryRequest) -> dict[str, object]:
         """Evaluate *request*; return the ``engine``, the ``reason`` for it, and the number of
