@@ -578,7 +578,7 @@ def with_column(
 @dataclass(frozen=True, slots=True)
 class Operand:
     """A value as SQL. *kind* is SQL, NULL for an error; *static* is the kind where it is always the
-    same. *lexical* is its text, of a boolean its value.
+    same, *kinds* are those that it may have. *lexical* is its text, of a boolean its value.
 
     *id* is None where the value is not known to be a stored term. *whole* is the value of an
     integer.
@@ -590,6 +590,7 @@ class Operand:
     id: str | None = None
     language: str = "''"
     whole: str = "NULL::BIGINT"
+    kinds: frozenset[TermKind] = frozenset(TermKind)
 
     @property
     def sql(self) -> str:
@@ -641,7 +642,15 @@ def constant(term: object) -> TermRow:
 def constant_operand(row: TermRow) -> Operand:
     whole = "NULL::BIGINT" if row.whole is None else f"{row.whole}::BIGINT"
     lexical, language = quote(row.lexical), quote(row.language)
-    return Operand(f"{row.kind:d}", lexical, row.kind, f"{row.id}::UBIGINT", language, whole)
+    return Operand(
+        f"{row.kind:d}",
+        lexical,
+        row.kind,
+        f"{row.id}::UBIGINT",
+        language,
+        whole,
+        frozenset([row.kind]),
+    )
 
 
 def computed(static: TermKind, sql: str) -> Operand:
@@ -650,8 +659,8 @@ def computed(static: TermKind, sql: str) -> Operand:
     """
     kind = f"CASE WHEN {sql} IS NOT NULL THEN {static:d} END"
     if static is TermKind.INTEGER:
-        return Operand(kind, f"({sql})::VARCHAR", static, whole=sql)
-    return Operand(kind, sql, static)
+        return Operand(kind, f"({sql})::VARCHAR", static, whole=sql, kinds=frozenset([static]))
+    return Operand(kind, sql, static, kinds=frozenset([static]))
 
 
 string = partial(computed, TermKind.STRING)

@@ -48,6 +48,7 @@ _LIKE = (
     (TermKind.LANGUAGE_STRING, TermKind.STRING),
     (TermKind.INSTANT, TermKind.DATE),
 )
+_UNORDERED = frozenset([TermKind.BLANK, TermKind.DECIMAL, TermKind.OTHER])
 # The first of several sort keys is sorted apart for at most so many solutions, of at least so many
 # triples and solutions that are visited: the second sort costs a millisecond.
 _MAX_FIRST, MANY = 1000, 50_000
@@ -205,14 +206,17 @@ def _sort_keys(
             return [name], []
     value = Expressions(names, relation.columns).value(expression)
     kind, own = value.kind, [value.language] * (value.language != "''")
-    if value.static is not None:
-        return [value.whole if value.static is TermKind.INTEGER else value.lexical, *own], []
+    ordered = value.kinds - _UNORDERED
+    text = value.whole if ordered == {TermKind.INTEGER} else value.lexical
+    if ordered != value.kinds:
+        text = fallback(f"{kind} IN ({', '.join(f'{item:d}' for item in _UNORDERED)})", text)
+    if len(ordered) == 1:
+        return [text, *own], []
     # Of two equal texts the store has the one with a language first, by the IRIs of their types.
-    if isinstance(expression, Variable) and any(column.terms <= {*pair} for pair in _LIKE):
-        return [value.lexical, f"-({kind})::TINYINT", *own], []
-    uncertain = f"{kind} IN ({TermKind.BLANK:d}, {TermKind.DECIMAL:d}, {TermKind.OTHER:d})"
-    rank = fallback(uncertain, f"CASE WHEN {kind} > 2 THEN 2 ELSE {kind} END")
-    return [rank, value.whole, value.lexical, f"-({kind})::TINYINT", *own], [kind]
+    if isinstance(expression, Variable) and any(ordered <= {*pair} for pair in _LIKE):
+        return [text, f"-({kind})::TINYINT", *own], []
+    rank = f"CASE WHEN {kind} > 2 THEN 2 ELSE {kind} END"
+    return [rank, value.whole, text, f"-({kind})::TINYINT", *own], [kind]
 
 
 def _sort_class(kind: str) -> str:
@@ -407,6 +411,9 @@ class _Compiler:
                 return self._filter(node, graph)
             case "Graph":
                 return self._graph(node, graph)
+            case "Extend" if item := _aggregate_of(node):
+                item["res"] = node.var
+                return self.pattern(node.p, graph)
             case "Extend":
                 relation, variable = self.pattern(node.p, graph), str(node.var)
                 if variable in relation.columns:
@@ -631,6 +638,14 @@ class _Compiler:
         if "distinct" not in expression:  # the parser added this SAMPLE
             raise NotCompiled("a variable that is neither grouped nor aggregated")
         return aggregated(expression, column, name, is_computed=operand.startswith(" "))
+
+
+def _aggregate_of(extend: CompValue) -> CompValue | None:
+    """Return the aggregate whose value *extend* names, None if it is another expression."""
+    inner = extend.p
+    while inner.name in ("Extend", "Filter"):
+        inner = inner.p
+    return next((item for item in inner.A or () if item.res == extend.expr), None)
 
 
 def _inside(expression: CompValue) -> tuple[CompValue, object]:

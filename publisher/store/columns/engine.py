@@ -420,13 +420,12 @@ class ColumnEngine:
             for part in (default, named)
         )
         known = {name: [term_id(text)] for name, text in query_request.bindings.items()}
-        try:
+        reads: list[tuple[object, Mapping[str, Numbers] | None]] = [(None, {}), (Variable("g"), {})]
+        with suppress(NotCompiled):
             algebra = parse(query_request.text, query_request.base)
-            is_described = algebra.name == "DescribeQuery"  # whose triples are in no pattern
-            patterns = _ANYTHING if is_described else list(_patterns(algebra))
-            reads = [(graph, triple and _places(triple, known)) for graph, triple in patterns]
-        except NotCompiled:
-            reads = [(graph, {}) for graph, _ in _ANYTHING]
+            if algebra.name != "DescribeQuery":  # whose triples are in no pattern
+                patterns = _patterns(algebra)
+                reads = [(graph, triple and _places(triple, known)) for graph, triple in patterns]
         quads, names = set[tuple[int, ...]](), set[int]()
         for graph, places in reads:
             graphs = merged if graph is None else _numbers(graph, known)
@@ -479,27 +478,23 @@ def _selected(algebra: CompValue, text: str, base: str | None) -> tuple[str, ...
     """Return the variables of a CONSTRUCT's template, or of a SELECT in the order of the RDF store: that
     of ``SELECT *`` is another at each start of rdflib, which parsed *algebra*.
 
-    Raises NotCompiled unless the RDF store parses *text* to the same variables,
-    SyntaxError if *text* is not a query.
+    Raises NotCompiled unless the RDF store parses a SELECT to the same variables,
+    SyntaxError if it is not a query.
     """
-    result = Store().query(text, base_iri=base)  # on an empty store, so only parsing takes time
-    if algebra.name == "ConstructQuery" and algebra.template:
+    if algebra.template:
         return tuple(dict.fromkeys(variables_of(algebra.template)))
-    if isinstance(result, QuerySolutions):
+    if algebra.name == "SelectQuery":
+        result = Store().query(text, base_iri=base)  # on an empty store, so only parsing takes time
+        assert isinstance(result, QuerySolutions)
         variables = tuple(variable.value for variable in result.variables)
         if {*variables} == {*map(str, algebra.PV or ())}:
             return variables
-    raise NotCompiled(
-        "another form than SELECT or CONSTRUCT with a template, or the parsers disagree"
-    )
+    raise NotCompiled("another form than SELECT or CONSTRUCT, or the parsers disagree")
 
 
 MAX_QUADS = 400_000  # that a query may read
 
 Numbers = Collection[int] | None  # of terms; None where they are not known
-_ANYTHING: list[tuple[object, Triple | None]] = [
-    (graph, (Variable("s"), Variable("p"), Variable("o"))) for graph in (None, Variable("g"))
-]
 
 
 def _patterns(node: object, graph: object = None) -> Iterator[tuple[object, Triple | None]]:

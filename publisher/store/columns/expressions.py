@@ -40,6 +40,7 @@ _LOWERED = r"[\x00-\x{12F}\x{131}-\x{17F}\x{400}-\x{45F}\x{600}-\x{6FF}\x{2010}-
 _ASCII_FROM_OTHERS = "(contains({0}, chr(8490)) OR contains({0}, chr(304)))"
 _UNCOMPARED = (TermKind.DECIMAL, TermKind.OTHER)  # kinds of terms with other rules
 _BY_TEXT = (TermKind.STRING, TermKind.INSTANT, TermKind.DATE)  # kinds in the order of their texts
+_NUMBERS = frozenset([TermKind.INTEGER, TermKind.DECIMAL])
 _LITERAL = f"> {TermKind.BLANK:d}"
 
 Existence = Callable[[CompValue], str]
@@ -109,7 +110,7 @@ class Expressions:
             )
         language = f"{name}_language" if "language" in column.properties else "''"
         whole = f"{name}_whole" if "whole" in column.properties else "NULL::BIGINT"
-        return Operand(kind, f"{name}_lexical", static, name, language, whole)
+        return Operand(kind, f"{name}_lexical", static, name, language, whole, column.terms)
 
     def _compound(self, expression: CompValue) -> Operand:
         name = expression.name.removeprefix("Builtin_")
@@ -269,23 +270,24 @@ def _ordered(one: Operand, two: Operand, operator: str) -> str:
     """Return ``one < two``, or another comparison, for two numbers or two values of another kind;
     others end the query.
     """
-    numbers, texts = (
-        f"{getattr(one, item)} {operator} {getattr(two, item)}" for item in ("whole", "lexical")
-    )
-    decimals = f" {operator} ".join(
-        f"TRY_CAST({number.lexical} AS DECIMAL(38, 18))" for number in (one, two)
-    )
-    known = f"({TermKind.INTEGER:d}, {TermKind.DECIMAL:d})"
+    texts = f"{one.lexical} {operator} {two.lexical}"
     if one.static is two.static is TermKind.INTEGER:
-        return f"({numbers})"
+        return f"({one.whole} {operator} {two.whole})"
     if one.static is two.static and one.static in _BY_TEXT:
         return f"({texts})"
-    listed = ", ".join(f"{kind:d}" for kind in _BY_TEXT)
+    listed = ", ".join(f"{kind:d}" for kind in _BY_TEXT if kind in one.kinds & two.kinds)
+    known = f"WHEN {one.kind} = {two.kind} AND {one.kind} IN ({listed}) THEN {texts}" * bool(listed)
+    if one.kinds & _NUMBERS and two.kinds & _NUMBERS:
+        tests, numbers = (
+            [text.format(side) for side in (one, two)]
+            for text in (
+                f"{{0.kind}} IN ({TermKind.INTEGER:d}, {TermKind.DECIMAL:d})",
+                "TRY_CAST({0.lexical} AS DECIMAL(38, 18))",
+            )
+        )
+        known += f" WHEN {' AND '.join(tests)} THEN {f' {operator} '.join(numbers)}"
     return (
-        f"(CASE WHEN {one.kind} IS NULL OR {two.kind} IS NULL THEN NULL "
-        f"WHEN {one.kind} = {TermKind.INTEGER:d} AND {two.kind} = {TermKind.INTEGER:d} THEN {numbers} "
-        f"WHEN {one.kind} IN {known} AND {two.kind} IN {known} THEN {decimals} "
-        f"WHEN {one.kind} = {two.kind} AND {one.kind} IN ({listed}) THEN {texts} "
+        f"(CASE WHEN {one.kind} IS NULL OR {two.kind} IS NULL THEN NULL {known} "
         f"ELSE {fallback('true', 'NULL::BOOLEAN')} END)"
     )
 
