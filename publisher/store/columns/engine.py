@@ -355,20 +355,13 @@ class ColumnEngine:
         """Run *query*, whose columns *places* have one of the given numbers, any where None; at most
         *limit* rows.
         """
-        conditions = [
-            f"{place} = {next(iter(numbers))}::UBIGINT"
-            if len(numbers) == 1
-            else f"{place} IN (SELECT unnest(${place}::UBIGINT[]))"
+        where = " AND ".join(
+            f"{place} IN ({', '.join(map('{}::UBIGINT'.format, numbers)) or 'NULL'})"
             for place, numbers in places.items()
             if numbers is not None
-        ]
-        values = {
-            place: [*numbers]
-            for place, numbers in places.items()
-            if numbers is not None and len(numbers) != 1
-        }
-        where = " AND ".join(conditions) or "true"
-        return self.connection.execute(f"{query} WHERE {where} LIMIT {limit}", values).fetchall()
+        )
+        query = f"{query} WHERE {where or 'true'} LIMIT {limit}"
+        return self.connection.execute(query).fetchall()
 
     def answer(
         self,
