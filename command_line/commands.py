@@ -152,7 +152,6 @@ COMMANDS = {
     },
     "Curate": {
         "identity": "command_line.identity:app",
-        "topics": "command_line.curation:topics",
         "crosswalk": "command_line.commands:crosswalk",
         "inbox": "command_line.curation:inbox",
         "prizes": "command_line.commands:prizes",
@@ -197,7 +196,6 @@ sources = _group(
         "retire": "harvesters.runs.operations:retire",
         "resume": "harvesters.runs.operations:resume",
         "forget": "command_line.inspection:app.forget",
-        "links": "command_line.runs:app.links",
     },
 )
 runs = _group(

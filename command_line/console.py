@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
 from typing import Annotated, Any, NoReturn
 
 import orjson
@@ -28,7 +30,7 @@ def print_lines(*lines: str) -> None:
         out.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-_NEVER_WRAPPED = ("run", "source", "started", "outcome", "scheme")  # columns of short texts
+_NEVER_WRAPPED = ("run", "source", "started", "outcome", "name")  # columns of short texts
 # A listing shows what a run did, not totals.
 _OMITTED_COUNTS = (
     "published_before",
@@ -38,28 +40,38 @@ _OMITTED_COUNTS = (
 
 
 def format_cell(value: object) -> str:
-    """Return a value of a table as text; counts without those that are 0."""
+    """Return a value of a table as text: counts and fields by name, without those that are empty; a
+    list without brackets; a time to the minute.
+    """
     if isinstance(value, dict):
         return ", ".join(
-            f"{name} {count:,}"
-            for name, count in value.items()
-            if count and name not in _OMITTED_COUNTS
+            f"{name} {part:,}" if isinstance(part, int) else f"{name} {part}"
+            for name, part in value.items()
+            if part and name not in _OMITTED_COUNTS
         )
-    return "" if value is None else str(value)
+    if isinstance(value, list | tuple):
+        return ", ".join(map(format_cell, value))
+    return f"{value:%Y-%m-%d %H:%M}" if isinstance(value, datetime) else str(value or "")
 
 
 def make_table(
-    rows: Sequence[Mapping[str, object]], title: str, empty: str = "none", *, header: bool = True
+    rows: Sequence[Mapping[str, object]],
+    title: str,
+    empty: str = "none",
+    columns: Sequence[str] = (),
+    *,
+    header: bool = True,
 ) -> Table | Text:
     """Return a table of rows, with or without a *header*, or a line that ends in *empty* if there
     are none.
 
-    Columns are the keys of all rows in order of appearance, without empty columns.
+    Without *columns*, these are the keys of all rows in order of appearance. Empty ones are left out.
     """
     if not rows:
         return Text(f"{title}: {empty}")
     used = {name for row in rows for name, value in row.items() if value is not None}
-    names = [name for name in dict.fromkeys(name for row in rows for name in row) if name in used]
+    known = columns or dict.fromkeys(name for row in rows for name in row)
+    names = [name for name in known if name in used]
     table = Table(title=title, title_justify="left", box=SIMPLE, show_header=header)
     for name in names:
         table.add_column(
@@ -77,17 +89,18 @@ def print_rows(
     rows: Sequence[Any],
     title: str,
     json: bool,
+    columns: str = "",
     *,
-    table_rows: Sequence[Mapping[str, object]] | None = None,
     empty: str = "none",
 ) -> None:
-    """Print rows as JSON, or as a table: *table_rows* if the table has other columns, or the line
-    *empty*.
+    """Print rows or dataclasses as JSON, or as a table of these *columns*, all if none are named, or
+    the line *empty*.
     """
     if json:
         print_json(rows)
-    else:
-        out.print(make_table(rows if table_rows is None else table_rows, title, empty))
+        return
+    listed = [row if isinstance(row, dict) else asdict(row) for row in rows]
+    out.print(make_table(listed, title, empty, columns.split()))
 
 
 def check_choice(text: str, known: Collection[str], what: str = "format") -> None:

@@ -1,9 +1,8 @@
-"""Define the commands topics, crosswalk gaps, inbox and prizes."""
+"""Define the commands crosswalk gaps, inbox and prizes."""
 
 from __future__ import annotations
 
 import json as json_text
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -17,137 +16,18 @@ import typer
 from command_line.console import Json, fail, print_lines, print_rows
 from command_line.operations import run_operation
 from command_line.settings import Context, Settings
-from command_line.workspace import load_source, open_existing, open_ledger
+from command_line.workspace import open_existing, open_ledger
 from harvesters.admin.actions import find_prize_edition, put_edition
-from harvesters.errors import DeliveryError, HarvestError, require
-from harvesters.inspection.curation import find_gaps, undecided
+from harvesters.errors import DeliveryError, require
+from harvesters.inspection.curation import find_gaps
 from harvesters.ledger import prizes as editions
 from harvesters.ledger import submissions
 from harvesters.ledger.ledger import Ledger
-from harvesters.mappings import classifier
-from harvesters.mappings.classifier import classify
-from harvesters.mappings.topics import find_mentions
 from harvesters.notifications import coar
 from harvesters.notifications.coar import NotificationKind
 from harvesters.participation import contest
-from harvesters.runs.operations import decide_topic
 from harvesters.source import read_word_table, word_table
-from vocab.curated import CONFIRMED, REFUSED, short_name
 from vocab.iris import Iris, is_web
-
-_SUGGESTED = "Suggested topics"
-
-topics = typer.Typer(
-    no_args_is_help=True, help="Goals, targets and action lines suggested from texts."
-)
-
-SourceName = Annotated[str, typer.Argument(help="Name of the source whose record it is.")]
-RecordKey = Annotated[str, typer.Argument(metavar="RECORD", help="Its identifier at the source.")]
-Concept = Annotated[str, typer.Argument(help="sdg:4, sdg:4.4, action-line:C7-ehea, or an IRI.")]
-Comment = Annotated[str, typer.Option(help="Why, for those who look later.")]
-
-
-@topics.command()
-def suggest(
-    text: Annotated[str, typer.Argument(help="The text; - reads standard input.")],
-    language: Annotated[str, typer.Option(help="Its language, such as en.")] = "en",
-) -> None:
-    """List what is suggested for a text, with confidence, method and words, or why nothing is.
-
-    Exit 0: listed; 1: the model is not installed.
-    """
-    content = sys.stdin.read() if text == "-" else text
-    rows = [
-        _row(mention.concept, mention.confidence, "mention", mention.words)
-        for mention in find_mentions(content, language)
-    ]
-    try:
-        claims, reason = classify(content, language)
-    except HarvestError as error:
-        print_rows(rows, _SUGGESTED, json=False)
-        fail(str(error))
-    rows += [
-        _row(claim.concept, claim.confidence, f"{claim.method} {claim.method_version}", claim.word)
-        for claim in claims
-    ]
-    print_rows(rows, _SUGGESTED, json=False)
-    if reason:
-        print_lines(f"{classifier.NAME}: {reason}")
-
-
-def _row(
-    concept: str, confidence: float | None, method: str, words: str | None
-) -> dict[str, object]:
-    rounded = None if confidence is None else f"{confidence:.2f}"
-    return {"concept": short_name(concept), "confidence": rounded, "method": method, "words": words}
-
-
-@topics.command()
-def queue(
-    ctx: Context,
-    source: Annotated[str, typer.Argument(help="Name of the source.")],
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Number of suggestions.")] = 20,
-    as_json: Json = False,
-) -> None:
-    """List the suggestions of a source's published records that nobody has decided, the surest
-    first.
-
-    Exit 0: listed; 1: no ledger; 2: no such source.
-    """
-    settings = ctx.obj
-    load_source(settings, source)
-    with open_existing(settings) as ledger:
-        waiting = undecided(ledger, settings.sources, source, Iris(settings.base))
-    rows = [
-        {"record": item.key[:80]}
-        | _row(
-            short_name(item.concept, settings.base), item.confidence, item.method, item.words[:200]
-        )
-        for item in waiting[:limit]
-    ]
-    print_rows(waiting[:limit], f"{len(waiting):,} undecided", as_json, table_rows=rows)
-    if waiting and not as_json:
-        print_lines("To decide: stocktake topics confirm SOURCE RECORD CONCEPT, or refuse")
-
-
-@topics.command()
-def confirm(
-    ctx: Context,
-    source: SourceName,
-    record: RecordKey,
-    concept: Concept,
-    comment: Comment = "",
-) -> None:
-    """Confirm a topic of a record: it becomes a curator's statement with who and when; `remap`
-    applies it with its plan.
-
-    The decision is a line in `crosswalks/SOURCE.topics.tsv` beside the source definitions. An
-    earlier one about the same is replaced. Exit 0: stored; 1: unknown concept; 2: no such
-    source, or a line of its table is wrong.
-    """
-    _decide(ctx.obj, source, record, concept, CONFIRMED, comment)
-
-
-@topics.command()
-def refuse(
-    ctx: Context,
-    source: SourceName,
-    record: RecordKey,
-    concept: Concept,
-    comment: Comment = "",
-) -> None:
-    """Refuse a suggested topic of a record: it is not suggested again; `remap` applies it with its
-    plan. Exit codes are those of `topics confirm`.
-    """
-    _decide(ctx.obj, source, record, concept, REFUSED, comment)
-
-
-def _decide(
-    settings: Settings, source: str, record: str, concept: str, decision: str, comment: str
-) -> None:
-    values = {"record": record, "concept": concept, "decision": decision, "comment": comment}
-    run_operation(settings, decide_topic, source, values)
-
 
 crosswalk = typer.Typer()
 
@@ -193,7 +73,7 @@ def gaps(
         for gap in gaps
     ]
     listed = [{"count": gap.count, **asdict(gap)} for gap in gaps]
-    print_rows(listed, "Words that no crosswalk translates", as_json, table_rows=rows)
+    print_rows(listed if as_json else rows, "Words that no crosswalk translates", as_json)
     if gaps and not as_json:
         print_lines("To translate a word: stocktake crosswalk add SOURCE WORD CONCEPT")
 
@@ -293,7 +173,7 @@ def undo(
 def list_notifications(ctx: Context, json: Json = False) -> None:
     """List what was received and sent, the newest first, with the last answer to each offer."""
     with open_ledger(ctx.obj) as ledger:
-        rows: list[dict[str, str]] = [
+        rows = [
             {
                 "id": item.id,
                 "direction": "sent" if item.sent else "received",
@@ -302,21 +182,12 @@ def list_notifications(ctx: Context, json: Json = False) -> None:
                 "object": item.object,
                 "submission": item.submission or "",
                 "answer": item.answer or "",
-                "time": item.created.isoformat(),
+                "time": item.created,
             }
             for item in coar.notifications(ledger)
         ]
-    table = [
-        {
-            "time": f"{datetime.fromisoformat(row['time']):%Y-%m-%d %H:%M}",
-            "kind": f"{row['kind']} {row['direction']}",
-            "inbox": row["inbox"],
-            "answer": row["answer"],
-            "id": row["id"],
-        }
-        for row in rows
-    ]
-    print_rows(rows, "Notifications", json, table_rows=table, empty="there is no notification")
+    columns, empty = "time direction kind inbox answer id", "there is no notification"
+    print_rows(rows, "Notifications", json, columns, empty=empty)
 
 
 prizes = typer.Typer()

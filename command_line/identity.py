@@ -322,8 +322,7 @@ def publish(
             run, rows = None, list(map(change_row, plan_clusters(context)))
         else:
             run, rows = operations.publish_clusters(context, by=current_user())
-    counted = [{**row, "joined": len(row["joined"]), "left": len(row["left"])} for row in rows]
-    print_rows(rows, "Clusters", json, table_rows=counted, empty="no cluster changes")
+    print_rows(rows, "Clusters", json, empty="no cluster changes")
     if run and run.entry and not json:
         print_lines(f"journal entry {run.entry}")
 

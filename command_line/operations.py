@@ -192,19 +192,11 @@ def list_keys(context: Context, json: Json = False) -> None:
     """List the keys, including revoked and expired ones. The secrets are not shown."""
     with open_ledger(context.obj) as ledger:
         views = [key_view(key, utc_now()) for key in operators.list_keys(ledger)]
-    print_rows(
-        [asdict(view) for view in views],
-        "Keys",
-        json,
-        table_rows=[  # times as dates, so that a row fits a terminal
-            {
-                name: f"{value:%Y-%m-%d}" if isinstance(value, datetime) else value
-                for name, value in asdict(view).items()
-            }
-            for view in views
-        ],
-        empty="none; create one: stocktake keys create",
+    columns, empty = (
+        "id name scope state expires last_used",
+        "none; create one: stocktake keys create",
     )
+    print_rows(views, "Keys", json, columns, empty=empty)
 
 
 @keys.command()

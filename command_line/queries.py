@@ -175,7 +175,6 @@ example_queries = typer.Typer(no_args_is_help=True, help="The example queries.")
 @example_queries.command(name="list")
 def list_(context: Context, as_json: Json = False) -> None:
     """List the example queries."""
-    all_examples = examples(Iris(context.obj.base))
     described = [
         {
             "name": item.name,
@@ -186,18 +185,9 @@ def list_(context: Context, as_json: Json = False) -> None:
             "keywords": list(item.keywords),
             "query": item.text,
         }
-        for item in all_examples
+        for item in examples(Iris(context.obj.base))
     ]
-    rows = [
-        {
-            "name": item.name,
-            "kind": item.kind,
-            "title": item.titles["en"],
-            "keywords": ", ".join(item.keywords),
-        }
-        for item in all_examples
-    ]
-    print_rows(described, "Example queries", as_json, table_rows=rows)
+    print_rows(described, "Example queries", as_json, "name kind title keywords")
 
 
 @example_queries.command(name="run")

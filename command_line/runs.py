@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import timedelta
 from importlib import import_module
 from itertools import islice
@@ -17,16 +16,14 @@ from command_line.settings import Context
 from command_line.workspace import (
     diff_lines,
     harvest_context,
-    load_source,
     load_sources,
     open_ledger,
     print_runs,
     print_statistics,
-    source_list,
 )
 from harvesters.errors import SourceDefinitionError
 from harvesters.ledger.ledger import LISTED_RUNS, Ledger
-from harvesters.ledger.models import LinkEvent, LinkState, Outcome, RecordLink
+from harvesters.ledger.models import Outcome
 from harvesters.runs import run_report
 from harvesters.runs.run_log import interrupted_runs
 from harvesters.source import read
@@ -85,25 +82,7 @@ def show_log(
     with open_ledger(ctx.obj) as ledger:
         run = run_report.get_run(id, ledger)
         lines = ledger.log_lines(run=run.id, limit=limit)[::-1]
-    rows = [
-        {
-            "time": f"{line.time:%Y-%m-%d %H:%M:%S}",
-            "level": line.level,
-            "event": line.event,
-            **line.fields,
-        }
-        for line in lines
-    ]
-    table_rows = [
-        {
-            **{name: row[name] for name in ("time", "level", "event")},
-            "fields": ", ".join(
-                f"{name}={value}" for name, value in line.fields.items() if value not in (None, 0)
-            ),
-        }
-        for row, line in zip(rows, lines, strict=True)
-    ]
-    print_rows(rows, f"Log of {id}", json, table_rows=table_rows, empty="no lines")
+    print_rows(lines, f"Log of {id}", json, "time level event fields", empty="no lines")
 
 
 def print_run(ledger: Ledger, data: Path, id: str, outcomes: list[Outcome], *, json: bool) -> None:
@@ -243,7 +222,7 @@ def list_sources(ctx: Context, json: Json = False) -> None:
         rows,
         "Sources",
         json,
-        table_rows=source_list(rows),
+        "name every last published enabled hold",
         empty=f"none; add a source definition to {ctx.obj.sources}",
     )
     raise typer.Exit(2 if definitions.errors else 0)
@@ -279,15 +258,7 @@ def check_sources(
     )
     rows = [_check_source(file) for file in files]
     if rows or json:
-        print_rows(
-            rows,
-            "Source definitions",
-            json,
-            table_rows=[
-                {"source": Path(str(row["definition"])).stem, "result": row["result"]}
-                for row in rows
-            ],
-        )
+        print_rows(rows, "Source definitions", json, "definition result")
     if not rows:
         fail(f"no source definitions in {ctx.obj.sources}; set --sources or STOCKTAKE_SOURCES", 2)
     raise typer.Exit(int(any(row["result"] != "valid" for row in rows)))
@@ -308,57 +279,4 @@ def _check_source(file: Path) -> dict[str, object]:
         "result": "valid",
         "protocol": source.protocol,
         "mapping": source.mapping,
-    }
-
-
-@app.command("links")
-def list_links(
-    ctx: Context,
-    name: Annotated[str, typer.Argument(help="The source.")],
-    check: Annotated[
-        bool,
-        typer.Option(
-            "--check", help="Check the links that are due first, and publish their states."
-        ),
-    ] = False,
-    state: Annotated[
-        LinkState | None, typer.Option(help="List only the links in this state.")
-    ] = None,
-    json: Json = False,
-) -> None:
-    """List the web pages that a source's records name, with their states and earlier states."""
-    source = load_source(ctx.obj, name)
-    with harvest_context(ctx.obj) as context:
-        upkeep = import_module("harvesters.runs.upkeep")
-        if check:
-            upkeep.check_source(context, source, upkeep.LinkProgress(), lambda: True)
-        rows = [
-            _link_row(link, upkeep.link_history(context.ledger, name, link.url))
-            for link in upkeep.links(context.ledger, name, state)
-        ]
-    table = [
-        {name: value for name, value in row.items() if name not in ("since", "history")}
-        for row in rows
-    ]
-    print_rows(rows, "Links", json, table_rows=table, empty="no links")
-
-
-def _link_row(link: RecordLink, history: Iterable[LinkEvent]) -> dict[str, object]:
-    return {
-        "url": link.url,
-        "state": link.state.value if link.state else None,
-        "since": link.since.isoformat() if link.since else None,
-        "checked": link.checked.isoformat() if link.checked else None,
-        "answer": link.answer,
-        "failures": link.failures,
-        "location": link.location,
-        "history": [
-            {
-                "state": event.state.value,
-                "time": event.time.isoformat(),
-                "answer": event.answer,
-                "location": event.location,
-            }
-            for event in history
-        ],
     }

@@ -28,7 +28,7 @@ from publisher.linked_data.jsonld import jsonld_context
 from shapes.reference import graph
 from shapes.rules import Severity, examples, published_turtle, rules, turtle
 from shapes.validate import EngineError, Result, validate, validate_many
-from vocab.check import check_files, summaries, unverified_notes
+from vocab.check import check_files, summaries
 from vocab.iris import BASE, Iris
 from vocab.release import VocabularyReleaseError, render, write_release
 from vocab.schemes import read_files
@@ -78,16 +78,7 @@ def check_shapes(
 @shapes.command("list")
 def list_(as_json: Json = False, base: Base = BASE) -> None:
     """List the shapes with their severity, message and remedy."""
-    rows = [
-        {
-            "shape": rule.name,
-            "severity": rule.severity,
-            "rule": rule.message,
-            "how to fix": rule.remedy,
-        }
-        for rule in rules(base).values()
-    ]
-    print_rows(list(rules(base).values()), "Shapes", as_json, table_rows=rows)
+    print_rows([*rules(base).values()], "Shapes", as_json, "title severity message remedy")
 
 
 def _report(file: Path, base: str) -> tuple[Result, ...]:
@@ -192,32 +183,7 @@ def summary(as_json: Json = False, base: Base = BASE) -> None:
 
     The last rows count the terms of the ontologies.
     """
-    rows = [
-        {
-            "scheme": row.name,
-            "concepts": row.concepts,
-            "labels in": " ".join(row.languages),
-            "defined in": " ".join(row.defined),
-            "sourced": row.sourced,
-            "ours": row.ours,
-            "unverified": row.unverified,
-        }
-        for row in summaries(base)
-    ]
-    print_rows([row._asdict() for row in summaries(base)], "Schemes", as_json, table_rows=rows)
-
-
-@vocabulary.command()
-def unverified(as_json: Json = False, base: Base = BASE) -> None:
-    """List what is unverified: each note that says so, with the scheme, concept or term that it is
-    about.
-    """
-    notes = list(unverified_notes(base))
-    if as_json:
-        print_json([note._asdict() for note in notes], is_indented=True)
-        return
-    for note in notes:
-        typer.echo(f"{note.name}: {note.subject}: {note.note}")
+    print_rows([row._asdict() for row in summaries(base)], "Schemes", as_json)
 
 
 @vocabulary.command()

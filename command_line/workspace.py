@@ -174,7 +174,7 @@ def print_runs(
     rows: Sequence[Mapping[str, object]], title: str, json: bool, *, empty: str = "none"
 ) -> None:
     """Print runs as JSON, or as a table with the reasons below."""
-    print_rows(rows, title, json, table_rows=run_list(rows), empty=empty)
+    print_rows(rows if json else run_list(rows), title, json, empty=empty)
     if not json:
         print_lines(*reason_lines(rows))
 
@@ -267,24 +267,6 @@ def _describe_counts(counts: Mapping[str, int], network: Mapping[str, int]) -> s
 def reason_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return a line for each run (``run_report.run_row``) that has a reason."""
     return [f"{row['run']}: {row['reason']}" for row in rows if row["reason"]]
-
-
-def source_list(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, object]]:
-    """Return the columns of sources (``run_report.source_rows``) that fit on a line of 80."""
-    return [
-        {
-            "source": row["name"],
-            "schedule": row["every"],
-            "last run": row["last"],
-            "published": row["published"],
-            "status": "disabled"
-            if not row["enabled"]
-            else f"on hold: {row['hold']}"
-            if row["hold"]
-            else None,
-        }
-        for row in rows
-    ]
 
 
 def statistics_table(row: Mapping[str, Any]) -> Table | Text:

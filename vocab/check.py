@@ -320,20 +320,3 @@ def summaries(base: str = BASE) -> Iterator[SchemeSummary]:
 
 def _is_unverified(row: tuple[str, str, Any]) -> bool:
     return row[1] in _NOTES and _UNVERIFIED in row[2].value.casefold()
-
-
-class UnverifiedNote(NamedTuple):
-    """A note that something is unverified: of the scheme or ontology *name*, about *subject*."""
-
-    name: str
-    subject: str
-    note: str
-
-
-def unverified_notes(base: str = BASE) -> Iterator[UnverifiedNote]:
-    """Yield each note of the schemes and ontologies that says that something is unverified, in the
-    order of the names.
-    """
-    for name, _, rows in _rows(base):
-        for subject, _, note in filter(_is_unverified, rows):
-            yield UnverifiedNote(name, subject.removeprefix(base), note.value)

@@ -504,16 +504,6 @@ class RecordLink:
         return replace(checked, state=state, since=since, location=check.location or None)
 
 
-@dataclass(frozen=True, slots=True)
-class LinkEvent:
-    """A link got a state: *answer* is the HTTP status or the kind of the error."""
-
-    state: LinkState
-    time: datetime
-    answer: str
-    location: str | None
-
-
 _LOCAL = threading.local()  # Threads must not share a compressor.
 
 

@@ -148,15 +148,6 @@ alert = table_of(m.Alert, "alert", Index("alert_by_end", "ended"))
 silence = table_of(m.Silence, "silence")
 
 link = table_of(m.RecordLink, "link", Index("link_by_due", "source", "due"), key="source digest")
-link_state = table_of(
-    m.LinkEvent,
-    "link_state",
-    Column("id", Integer, primary_key=True),
-    Column("source", String, nullable=False),
-    Column("digest", String, nullable=False),
-    Index("link_state_by_link", "source", "digest"),
-    key="",
-)
 
 # The number of quads after each journal entry.
 balance = Table(

@@ -81,12 +81,12 @@ _LANGUAGE_CODES = """
 LANGUAGES = frozenset(_LANGUAGE_CODES.split())
 
 
-def unsuitable(text: str, language: str | None) -> str:
-    """Return why no topic should be suggested from a *text* in a *language* (BCP 47; None:
-    unknown), "" if it can be.
+def is_suitable(text: str, language: str | None) -> bool:
+    """Return whether topics can be suggested from a *text* in a *language* (BCP 47; None: unknown):
+    one that is neither too long nor too short, and has no control characters or mixed scripts.
 
-    >>> unsuitable("x", "en")
-    'the text has 1 letter; 20 are needed'
+    >>> is_suitable("x", "en")
+    False
     """
     sample = text[:_SAMPLE]
     letters = [char for char in sample if char.isalpha()]
@@ -94,20 +94,13 @@ def unsuitable(text: str, language: str | None) -> str:
         unicodedata.category(char) in ("Cc", "Cs", "Co", "Cn") and char not in "\t\n\r"
         for char in sample
     ]
-    count = f"{len(letters)} letter{'' if len(letters) == 1 else 's'}"
-    known = (language or "").partition("-")[0].lower() in LANGUAGES
-    faults = (
-        (
-            len(text) > LONGEST,
-            f"the text has {len(text):,} characters; {LONGEST:,} are read",
-        ),
-        (sum(is_control) > _MOST_CONTROL * len(sample), "the text has control characters"),
-        (len(letters) < FEWEST, f"the text has {count}; {FEWEST} are needed"),
-        (_main_share(letters) < _MAIN_SCRIPT, "the text mixes scripts"),
-        (not language, "the language of the text is unknown"),
-        (not known, f"the model does not know the language {language}"),
+    return (
+        len(text) <= LONGEST
+        and sum(is_control) <= _MOST_CONTROL * len(sample)
+        and len(letters) >= FEWEST
+        and _main_share(letters) >= _MAIN_SCRIPT
+        and (language or "").partition("-")[0].lower() in LANGUAGES
     )
-    return next((reason for is_fault, reason in faults if is_fault), "")
 
 
 def _main_share(letters: list[str]) -> float:
@@ -176,14 +169,13 @@ def load() -> TopicModel:
     )
 
 
-def classify(text: str, language: str | None) -> tuple[list[Claim], str]:
-    """Return a claim for each goal that *text* is about, the surest first, and why there is none,
-    "" if there is one.
+def classify(text: str, language: str | None) -> list[Claim]:
+    """Return a claim for each goal that *text* is about, the surest first.
 
     Its word is the sentence that fits the goal best. Raises HarvestError as ``check_model`` does.
     """
-    if reason := unsuitable(text, language):
-        return [], reason
+    if not is_suitable(text, language):
+        return []
     model = load()
     (probabilities,) = model.probabilities(embed([text]))
     chosen = [
@@ -192,11 +184,7 @@ def classify(text: str, language: str | None) -> tuple[list[Claim], str]:
         if probabilities[column] >= model.threshold
     ]
     if not chosen:
-        best = probabilities.argmax()
-        return (
-            [],
-            f"no goal is sure enough: goal {model.codes[best]} has {probabilities[best]:.2f}, {model.threshold:.2f} is needed",
-        )
+        return []
     sentences = [part.strip() for part in _SENTENCE.split(text) if part and part.strip()][
         :_SENTENCES
     ]
@@ -211,4 +199,4 @@ def classify(text: str, language: str | None) -> tuple[list[Claim], str]:
             method_version=model.version,
         )
         for column in chosen
-    ], ""
+    ]

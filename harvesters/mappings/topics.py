@@ -334,8 +334,7 @@ def _classified(resource: Resource) -> Iterator[Claim]:
             for text in (*resource.titles, *resource.descriptions)
             if text.language == language
         ]
-        claims, _ = _classification().classify("\n".join(texts), language)
-        yield from claims
+        yield from _classification().classify("\n".join(texts), language)
 
 
 def _listed(resource: Resource, decisions: Iterable[TopicDecision], base: str) -> Iterator[Claim]:

@@ -520,8 +520,6 @@ def translate(
 
 @operation(
     Scope.OPERATE,
-    "%(result)s: %(concept)s is %(decision)s for %(record)s\n"
-    "See what it changes: stocktake remap %(name)s --dry-run",
     form="/page/suggestions",
     back="/page/suggestions?source=%(source)s",
     changes_status=False,

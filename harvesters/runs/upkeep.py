@@ -37,14 +37,13 @@ from harvesters.errors import (
     TooLargeError,
 )
 from harvesters.ledger import tables as t
-from harvesters.ledger.database import insert, insert_all, insertable, select_objects
+from harvesters.ledger.database import insert_all, insertable, select_objects
 from harvesters.ledger.ledger import Ledger, batches
 from harvesters.ledger.models import (
     LINKS,
     OPEN_STATES,
     PUBLISHED_RUNS,
     LinkCheck,
-    LinkEvent,
     LinkState,
     RecordLink,
     State,
@@ -277,14 +276,14 @@ def check_source(
         for link in _due_links(context, source.name, may_go_on):
             host = urlsplit(link.url).netloc
             if (rest := progress.rests.get(host)) and rest > context.now():
-                save_link(context.ledger, link, replace(link, due=rest))
+                save_link(context.ledger, replace(link, due=rest))
                 continue
             begun = clock()
             try:
                 check = check_link(client, link.url)
             except QuietHoursError:
                 return checked
-            save_link(context.ledger, link, link.after(check, context.now()))
+            save_link(context.ledger, link.after(check, context.now()))
             progress.rests[host] = context.now() + max(check.rest, _rest_after(clock() - begun))
             checked += 1
     _publish_complete(context, source.name, progress)
@@ -325,15 +324,16 @@ def _publish_complete(context: HarvestContext, source: str, progress: LinkProgre
 
 def set_links(ledger: Ledger, source: str, urls: Collection[str], now: datetime) -> None:
     """Store the links of a source's records: new ones are due, those that no record has any more
-    are deleted with their history.
+    are deleted.
     """
-    link, event = t.link.c, t.link_state.c
+    link = t.link.c
     wanted = {_link_digest(url): url for url in urls}
     with ledger.transaction() as connection:
         known = set(connection.scalars(sa.select(link.digest).where(link.source == source)))
         for part in batches(sorted(known - wanted.keys()), _STATEMENT_LINKS):
-            for table, c in ((t.link, link), (t.link_state, event)):
-                connection.execute(sa.delete(table).where(c.source == source, c.digest.in_(part)))
+            connection.execute(
+                sa.delete(t.link).where(link.source == source, link.digest.in_(part))
+            )
         rows = [
             {"source": source, "digest": digest, "url": wanted[digest], "failures": 0, "due": now}
             for digest in sorted(wanted.keys() - known)
@@ -348,33 +348,19 @@ def due_links(ledger: Ledger, source: str, now: datetime, limit: int) -> list[Re
     return ledger.select(RecordLink, *is_due, order=[c.due, c.digest], limit=limit)
 
 
-def links(ledger: Ledger, source: str, state: LinkState | None = None) -> Iterator[RecordLink]:
-    """Return the links of a source by digest, only those in *state* unless it is None."""
+def links(ledger: Ledger, source: str) -> Iterator[RecordLink]:
+    """Return the links of a source by digest."""
     c = t.link.c
-    where = [c.source == source, *([c.state == state] if state else [])]
-    rows = ledger.stream(select_objects(RecordLink).where(*where).order_by(c.digest))
+    rows = ledger.stream(select_objects(RecordLink).where(c.source == source).order_by(c.digest))
     return (RecordLink(**row._mapping) for row in rows)
 
 
-def save_link(ledger: Ledger, before: RecordLink, link: RecordLink) -> None:
-    """Store a link after a check, and the change of its state if there is one, in one transaction."""
+def save_link(ledger: Ledger, link: RecordLink) -> None:
+    """Store a link after a check."""
     c = t.link.c
     this_link = sa.and_(c.source == link.source, c.digest == link.digest)
     with ledger.transaction() as connection:
         connection.execute(sa.update(t.link).where(this_link).values(insertable(link)))
-        if (
-            link.state
-            and link.checked
-            and (link.state, link.location) != (before.state, before.location)
-        ):
-            event = LinkEvent(link.state, link.checked, link.answer or "", link.location)
-            insert(connection, event, source=link.source, digest=link.digest)
-
-
-def link_history(ledger: Ledger, source: str, url: str) -> list[LinkEvent]:
-    """Return the states that a link had, the oldest first."""
-    c = t.link_state.c
-    return ledger.select(LinkEvent, c.source == source, c.digest == _link_digest(url), order=[c.id])
 
 
 def _link_digest(url: str) -> str:

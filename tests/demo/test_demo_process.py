@@ -86,7 +86,7 @@ def test_suggestions_are_those_of_the_shipped_model_and_marked(tmp_path: Path) -
     claims = [
         claim
         for language, text in records[first.key]["summary"].items()
-        for claim in classify(f"{records[first.key]['title'][language]}\n{text}", language)[0]
+        for claim in classify(f"{records[first.key]['title'][language]}\n{text}", language)
     ]
 
     assert len(others) == 18

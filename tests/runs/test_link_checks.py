@@ -28,7 +28,6 @@ from harvesters.runs.upkeep import (
     check_due_links,
     check_source,
     due_links,
-    link_history,
     links,
     save_link,
 )
@@ -197,9 +196,7 @@ def test_a_link_is_gone_only_after_failures_on_several_days_and_a_success_forget
 
     assert seen == [LinkState.ALIVE, LinkState.ALIVE, LinkState.ALIVE, LinkState.GONE]
     assert published(filled.context)["1"] == "gone"
-    events = link_history(filled.ledger, "projects", f"{PAGES}/1")
-    history = [(event.state.value, event.answer) for event in events]
-    assert history == [("alive", "200"), ("gone", "404")]
+    assert first_link(filled.context).answer == "404"
 
 
 def test_a_link_that_comes_back_is_alive_again_and_published(filled: Harvester, web: Web) -> None:
@@ -215,14 +212,13 @@ def test_a_link_that_comes_back_is_alive_again_and_published(filled: Harvester, 
     assert (gone, published(filled.context)["1"]) == ("gone", "alive")
 
 
-def test_links_of_no_record_are_deleted_with_their_history(filled: Harvester, web: Web) -> None:
+def test_links_of_no_record_are_deleted(filled: Harvester, web: Web) -> None:
     check(filled.context, filled.source)
     web.projects[0]["page"] = f"{PAGES}/9"
     filled.harvest(full=True)
     check(filled.context, filled.source)
 
     assert sorted(states(filled.context)) == ["2", "3", "9"]
-    assert link_history(filled.ledger, "projects", f"{PAGES}/1") == []
     assert sorted(published(filled.context)) == ["2", "3", "9"]
 
 
@@ -336,7 +332,6 @@ def test_states_that_a_process_found_before_it_ended_are_published_by_the_next(
     for link in due_links(filled.ledger, "projects", clock(filled.context)(), 9):
         save_link(
             filled.ledger,
-            link,
             link.after(LinkCheck(LinkState.ALIVE, "200"), clock(filled.context)()),
         )
 

@@ -60,14 +60,14 @@ DECISION = (
 LINES: tuple[tuple[str, str], ...] = (
     ("sources check", ""), ("sources list", ""), ("sources preview", "sources/warned.toml"), ("preflight", "warned.csv"),
     ("harvest", ""), ("harvest", "warned --dry-run"), ("runs list", ""), ("runs show", "warned.1"), ("runs log", "warned.1"),
-    ("remap", "warned --dry-run"), ("explain", "record/warned/1"), ("sources links", "warned"), ("sources clear", "warned"),
+    ("remap", "warned --dry-run"), ("explain", "record/warned/1"), ("sources clear", "warned"),
     ("plans list", ""), ("plans show", "warned.2"), ("plans reject", "warned.2"), ("sources retire", "warned"),
     ("plans approve", "warned.3"), ("plans undo", "warned.3"), ("sources forget", "warned/2"),
     ("archive prune", "--days 0 --dry-run"), ("identity match", ""), ("identity queue", "--all"), ("identity show", "{pair}"),
     ("identity decide-all", "unsure --reason because --at-least 1"), ("identity decisions", "--history"),
-    ("identity publish", "--dry-run"), ("topics queue", "warned"), ("crosswalk gaps", "warned"), ("inbox list", ""),
+    ("identity publish", "--dry-run"), ("crosswalk gaps", "warned"), ("inbox list", ""),
     ("prizes list", ""), ("prizes show", "2026"), ("shapes list", ""), ("shapes check", "shape.ttl"), ("vocabulary check", ""),
-    ("vocabulary summary", ""), ("vocabulary unverified", ""), ("examples list", ""), ("examples run", "initiatives-by-goal"),
+    ("vocabulary summary", ""), ("examples list", ""), ("examples run", "initiatives-by-goal"),
     ("query", "{kind}.rq"), ("diff", "entry/1 entry/2"), ("release", ""), ("keys create", "Ada --scope read"), ("keys list", ""),
     ("keys revoke", "{id}"), ("verify", ""), ("store verify", ""), ("store rebuild", ""),
 )  # fmt: skip

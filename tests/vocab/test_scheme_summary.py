@@ -7,7 +7,7 @@ from rows import each
 from typer.testing import CliRunner
 
 from command_line.vocabulary import vocabulary as app
-from vocab.check import SchemeSummary, summaries, unverified_notes
+from vocab.check import SchemeSummary, summaries
 from vocab.schemes import ONTOLOGIES, concepts, graph_triples, ontology_triples, schemes
 from vocab.terms import DCT, LANGUAGES, RDFS
 
@@ -72,20 +72,3 @@ def test_the_command_prints_a_row_for_each_scheme_and_the_same_as_json() -> None
 def test_what_is_ours_is_defined_in_six_languages_and_marked_as_unverified(name: str) -> None:
     assert EVERY[name].defined == LANGUAGES
     assert EVERY[name].unverified == EVERY[name].concepts
-
-
-def test_the_list_of_what_is_unverified_has_each_scheme_that_the_summary_counts() -> None:
-    listed = {note.name for note in unverified_notes()}
-
-    assert listed == {row.name for row in EVERY.values() if row.unverified}
-    assert "gdc-objective" in listed
-
-
-def test_the_command_lists_what_is_unverified_and_the_same_as_json() -> None:
-    text, rows = (
-        CliRunner().invoke(app, ["unverified", *flags]).stdout for flags in ([], ["--json"])
-    )
-
-    assert len(text.splitlines()) == len(json.loads(rows)) == len(list(unverified_notes()))
-    assert "status: scheme/status: Labels and definitions are ours" in text
-    assert "descriptions of schemes and collections, and notes are ours" in text
