@@ -4,10 +4,10 @@ shows sources, plans, runs, the audit log and keys; long lists have pages (RFC 8
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, FastAPI, Query, Response
+from fastapi import APIRouter, FastAPI, Query, Request, Response
 from starlette.responses import FileResponse
 
 from harvesters.admin import context as authentication
@@ -35,17 +35,17 @@ from vocab.iris import Iris
 from web.middleware import MAX_PRIVATE_BODY, RequestMiddleware, SecurityMiddleware
 from web.templating import POLICY
 
+Row = TypeVar("Row")
 routes = APIRouter(responses=ERROR_RESPONSES)
 Limit = Annotated[int, Query(ge=1, le=MAX_ROWS, description="Rows of a page.")]
 
 
-def _add_next_link(
-    response: Response, next: str | int | None, **parameters: str | int | None
-) -> None:
-    """Add a Link to the next page, if there is one, with the same *parameters*."""
-    if next is not None:
-        query = {name: value for name, value in parameters.items() if value is not None}
-        response.headers["Link"] = f'<?{urlencode({**query, "after": next})}>; rel="next"'
+def _linked(page: Listing[Row], request: Request, response: Response) -> Listing[Row]:
+    """Add a Link to the next page, if there is one, with the same parameters; return *page*."""
+    if page.next is not None:
+        query = urlencode({**request.query_params, "after": page.next})
+        response.headers["Link"] = f'<?{query}>; rel="next"'
+    return page
 
 
 @routes.get("/sources", tags=["sources"])
@@ -79,15 +79,14 @@ def show_run_request(id: int, key: Reader, context: ContextDep) -> RunRequest:
 def list_plans(
     key: Reader,
     context: ContextDep,
+    request: Request,
     response: Response,
     limit: Limit = 50,
     source: str | None = None,
     after: str | None = None,
 ) -> Listing[RunView]:
     """List the plans that await approval."""
-    page = schemas.list_runs(context, limit, after, source, State.HELD)
-    _add_next_link(response, page.next, limit=limit, source=source)
-    return page
+    return _linked(schemas.list_runs(context, limit, after, source, State.HELD), request, response)
 
 
 @routes.get("/plans/{id}", tags=["plans"])
@@ -101,6 +100,7 @@ def list_changes(
     id: str,
     key: Reader,
     context: ContextDep,
+    request: Request,
     response: Response,
     outcome: Outcome,
     limit: Limit = 50,
@@ -110,22 +110,16 @@ def list_changes(
     """List the records that a plan would change in one way, each with the statements that it
     removes and adds.
     """
-    page = schemas.list_records(
-        context.ledger,
-        schemas.get_run(context.ledger, id),
-        [outcome],
-        limit,
-        after,
-        diff=Iris(context.base) if diff else None,
-    )
-    _add_next_link(response, page.next, outcome=outcome.value, limit=limit, diff=str(diff).lower())
-    return page
+    run, iris = schemas.get_run(context.ledger, id), Iris(context.base) if diff else None
+    page = schemas.list_records(context.ledger, run, [outcome], limit, after, diff=iris)
+    return _linked(page, request, response)
 
 
 @routes.get("/runs", tags=["runs"])
 def list_runs(
     key: Reader,
     context: ContextDep,
+    request: Request,
     response: Response,
     limit: Limit = 50,
     source: str | None = None,
@@ -133,11 +127,7 @@ def list_runs(
     after: str | None = None,
 ) -> Listing[RunView]:
     """List the runs, newest first, of one source or of all."""
-    page = schemas.list_runs(context, limit, after, source, state)
-    _add_next_link(
-        response, page.next, limit=limit, source=source, state=state.value if state else None
-    )
-    return page
+    return _linked(schemas.list_runs(context, limit, after, source, state), request, response)
 
 
 @routes.get("/runs/{id}", tags=["runs"])
@@ -151,17 +141,16 @@ def list_records(
     id: str,
     key: Reader,
     context: ContextDep,
+    request: Request,
     response: Response,
     outcome: Outcome,
     limit: Limit = 50,
     after: int | None = None,
 ) -> Listing[RecordView]:
     """List the records behind a count of the run."""
-    page = schemas.list_records(
-        context.ledger, schemas.get_run(context.ledger, id), [outcome], limit, after
-    )
-    _add_next_link(response, page.next, outcome=outcome.value, limit=limit)
-    return page
+    run = schemas.get_run(context.ledger, id)
+    page = schemas.list_records(context.ledger, run, [outcome], limit, after)
+    return _linked(page, request, response)
 
 
 @routes.get("/runs/{id}/log", tags=["runs"])
@@ -178,6 +167,7 @@ def show_log(
 def list_acts(
     key: Reader,
     context: ContextDep,
+    request: Request,
     response: Response,
     limit: Limit = 50,
     source: str | None = None,
@@ -185,8 +175,7 @@ def list_acts(
 ) -> Listing[AuditEntry]:
     """List the audit log, newest first."""
     page = schemas.list_audit_entries(context.ledger, limit, after, source)
-    _add_next_link(response, page.next, limit=limit, source=source)
-    return page
+    return _linked(page, request, response)
 
 
 @routes.get("/keys", tags=["keys"])
