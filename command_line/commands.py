@@ -151,7 +151,7 @@ COMMANDS = {
         "archive": "command_line.runs:archive",
     },
     "Curate": {
-        "identity": "command_line.identity:app",
+        "identity": "command_line.commands:identity",
         "crosswalk": "command_line.commands:crosswalk",
         "inbox": "command_line.curation:inbox",
         "prizes": "command_line.commands:prizes",
@@ -215,6 +215,20 @@ plans = _group(
         "approve": "harvesters.runs.operations:approve",
         "reject": "harvesters.runs.operations:reject",
         "undo": "harvesters.runs.operations:undo",
+    },
+)
+identity = _group(
+    help="One initiative, organization or document in several registries: match, decide, undo.",
+    commands={
+        "match": "command_line.identity:app.match",
+        "queue": "command_line.identity:app.queue",
+        "show": "command_line.identity:app.show",
+        "decide": "harvesters.runs.operations:decide_pair",
+        "decide-all": "command_line.identity:app.decide-all",
+        "decisions": "command_line.identity:app.decisions",
+        "publish": "command_line.identity:app.publish",
+        "export": "command_line.identity:app.export",
+        "import": "command_line.identity:app.import",
     },
 )
 crosswalk = _group(

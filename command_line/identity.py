@@ -12,7 +12,7 @@ import typer
 from command_line.console import Json, print_json, print_lines, print_rows
 from command_line.settings import Context
 from command_line.workspace import current_user, harvest_context, open_existing
-from harvesters.errors import IdentityError, require
+from harvesters.errors import IdentityError
 from harvesters.matching.clusters import (
     PairRule,
     Status,
@@ -40,10 +40,7 @@ from harvesters.runs.context import HarvestContext
 from harvesters.runs.publish_graphs import change_row, plan_clusters, publish_clusters
 from vocab.iris import Iris
 
-app = typer.Typer(
-    no_args_is_help=True,
-    help="One initiative, organization or document in several registries: match, decide, undo.",
-)
+app = typer.Typer()
 _Pair = Annotated[
     str, typer.Argument(metavar="PAIR", help="Id of a pair, as `identity queue` lists it.")
 ]
@@ -180,25 +177,6 @@ def _listed(value: object) -> str:
     )
 
 
-@app.command()
-def decide(
-    ctx: Context,
-    pair: _Pair,
-    judgement: Annotated[
-        Judgement,
-        typer.Argument(help="positive: one thing; negative: two; unsure: it stays in the queue."),
-    ],
-    reason: Annotated[str, typer.Option(help="Why, for those who look later.")] = "",
-) -> None:
-    """Decide whether a pair is one thing. A later decision replaces an earlier one, which stays in
-    the history.
-    """
-    with open_existing(ctx.obj), harvest_context(ctx.obj) as context:
-        row = find_pair(context.ledger, pair)
-        operations.decide_pairs(context, [row.pair], judgement, by=current_user(), reason=reason)
-    print_lines(f"{judgement.value}: {row.pair[0]} and {row.pair[1]}")
-
-
 def _feature_option(condition: str) -> Any:
     return typer.Option(metavar="FEATURE", help=f"Only pairs {condition}; repeatable.")
 
@@ -267,20 +245,6 @@ def _decide(
         for pair in pairs
     ]
     return rows, len(before.sets()), len(after.sets())
-
-
-@app.command()
-def undo(ctx: Context, pair: _Pair, reason: Annotated[str, typer.Option(help="Why.")] = "") -> None:
-    """Withdraw the decision about a pair: it is matched by its score again, as before the decision."""
-    with open_existing(ctx.obj), harvest_context(ctx.obj) as context:
-        both = require(
-            next((key for key in current_decisions(context.ledger) if pair_id(key) == pair), None),
-            IdentityError(
-                f"the pair {pair!r} has no decision; `stocktake identity decisions` lists the current ones"
-            ),
-        )
-        operations.decide_pairs(context, [both], None, by=current_user(), reason=reason)
-    print_lines(f"withdrawn: {both[0]} and {both[1]}")
 
 
 @app.command()

@@ -37,6 +37,9 @@ _ABOUT = {
     "edition": Annotated[
         str, typer.Argument(metavar="EDITION", help="Id of an edition, the stem of its file.")
     ],
+    "pair": Annotated[
+        str, typer.Argument(metavar="PAIR", help="Id of a pair, as `identity queue` lists it.")
+    ],
     "id": Annotated[str, typer.Argument(metavar="ID", help="Plan id (the id of its run).")],
 }
 
@@ -44,7 +47,7 @@ _ABOUT = {
 def make_command(operation: Operation[..., Any]) -> Any:
     """Return the command of an operation; with ``--json`` if it returns a run."""
     group, word = operation.command.split()
-    known = [name for name in ("id", "edition") if name in operation.about]
+    known = [name for name in ("id", "edition", "pair") if name in operation.about]
     about = known[0] if known else "name" if group == "sources" else "source"
     required = {name for name, field in operation.input.model_fields.items() if field.is_required()}
 

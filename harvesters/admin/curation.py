@@ -17,6 +17,7 @@ from starlette.responses import Response
 from harvesters.admin.context import (
     AdminContext,
     ContextDep,
+    CurrentUser,
     FormFields,
     FormOperator,
     RendererDep,
@@ -47,7 +48,6 @@ from harvesters.runs.publish_graphs import change_kind, plan_clusters
 from harvesters.site import (
     MAX_NOTE_LENGTH,
     InvalidValue,
-    NotFound,
     check_note,
     render_errors_as_pages,
 )
@@ -184,7 +184,6 @@ def show_suggestions(show: RendererDep, context: ContextDep, source: str = "") -
 
 PAGE = "/page/identity"
 _PAIRS = 50  # pairs on a page
-_TAKEN_BACK = "undo"
 _RULE = f"{PAGE}/rule"
 _NAMES = ("kind", "least", "most", "agree", "differ", "silent")
 
@@ -226,7 +225,7 @@ def show_changes(show: RendererDep, context: ContextDep) -> Response:
 @routes.get(f"{PAGE}/pairs/{{id}}")
 def show_pair(id: str, show: RendererDep, context: ContextDep) -> Response:
     """Show both sides of a pair, the bits of each feature, and all decisions about it."""
-    pair = _find(context.ledger, id)
+    pair = find_pair(context.ledger, id)
     rated, _ = classify_stored(context.ledger)
     return show(
         "identity-pair.html",
@@ -242,35 +241,12 @@ def show_pair(id: str, show: RendererDep, context: ContextDep) -> Response:
     )
 
 
-@routes.post(f"{PAGE}/pairs/{{id}}")
-def decide(id: str, form: FormFields, user: FormOperator, context: ContextDep) -> Response:
-    """Store a decision about a pair and show the next waiting pair, or withdraw the current
-    decision.
-    """
-    reason, chosen = check_note(form.get("reason", "")), form.get("judgement", "")
-    if chosen != _TAKEN_BACK and chosen not in set(Judgement):
-        raise InvalidValue("Choose whether the two are one thing.")
-    pair = _find(context.ledger, id)
-    if chosen == _TAKEN_BACK and pair.pair not in current_decisions(context.ledger):
-        raise NotFound("No decision about this pair counts.")
-    judgement = None if chosen == _TAKEN_BACK else Judgement(chosen)
-    by = user.key.display_name
-    decide_pairs(context.reader(), [pair.pair], judgement, by=by, reason=reason)
-    return redirect(f"{PAGE}/pairs/{pair.id}" if judgement is None else _next_page(context.ledger))
-
-
-def _next_page(ledger: Ledger) -> str:
+@routes.get(f"{PAGE}/next")
+def show_next_pair(user: CurrentUser, context: ContextDep) -> Response:
+    """Redirect to the next pair that waits for a decision; without one, to the list."""
+    ledger = context.ledger
     waiting = covered_pairs(PairRule(), classify_stored(ledger)[0], current_decisions(ledger))
-    return f"{PAGE}/pairs/{waiting[0].id}" if waiting else PAGE
-
-
-def _find(ledger: Ledger, id: str) -> StoredPair:
-    try:
-        return find_pair(ledger, id)
-    except IdentityError as error:
-        raise NotFound(
-            "There is no such pair; the records may have changed since the last matching."
-        ) from error
+    return redirect(f"{PAGE}/pairs/{waiting[0].id}" if waiting else PAGE)
 
 
 def _compare(sides: Sequence[Entity], context: AdminContext) -> list[dict[str, object]]:

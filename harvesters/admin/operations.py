@@ -45,7 +45,7 @@ from harvesters.admin.schemas import (
     source_view,
 )
 from harvesters.ledger.models import Key, Run, RunRequest, Scope
-from harvesters.runs.operations import Operation, OverrideRequest, decide_pairs, translate
+from harvesters.runs.operations import Operation, OverrideRequest, translate
 from harvesters.site import ERROR_RESPONSES, InvalidValue, render_errors_as_pages
 from harvesters.source import SHARES, Source
 
@@ -55,7 +55,7 @@ _KEYS = {Scope.OPERATE: Operator, Scope.ADMIN: Administrator}
 _USERS = {Scope.OPERATE: FormOperator, Scope.ADMIN: FormAdministrator}
 # The handlers of these forms show a page of their own instead of a redirect.
 _OWN_PAGES: tuple[AnyOperation, ...] = (
-    *(translate, decide_pairs, create_key, save_definition, preview, remap, save_rules),
+    *(translate, create_key, save_definition, preview, remap, save_rules),
 )
 log = structlog.get_logger(component="admin")
 

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 import orjson
 import sqlalchemy as sa
 
-from harvesters.errors import IdentityError
+from harvesters.errors import UnknownError, require
 from harvesters.ledger import tables as t
 from harvesters.ledger.ledger import Ledger, batches
 from harvesters.ledger.models import RecordState, decompress
@@ -29,6 +29,7 @@ from harvesters.matching.entities import (
     parse_entities,
 )
 from harvesters.matching.scoring import Feature, Score, score_pairs
+from harvesters.reasons import Reason
 from vocab.iris import Iris
 
 _FETCHED = 500  # descriptions at once
@@ -191,13 +192,13 @@ def _stored_pair(row: Any) -> StoredPair:
 
 
 def find_pair(ledger: Ledger, name: str) -> StoredPair:
-    """Return the stored pair with an id. Raises IdentityError if there is none."""
-    pair = next((pair for pair in stored_pairs(ledger) if pair.id == name), None)
-    if pair is None:
-        raise IdentityError(
-            f"no pair has the id {name!r}; `stocktake identity queue` lists pairs with their ids"
-        )
-    return pair
+    """Return the stored pair with an id. Raises UnknownError if there is none."""
+    return require(
+        next((pair for pair in stored_pairs(ledger) if pair.id == name), None),
+        UnknownError(
+            Reason("There is no such pair; the records may have changed since the last matching.")
+        ),
+    )
 
 
 def add_decisions(ledger: Ledger, decisions: Iterable[Decision]) -> None:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from inspect import Parameter, signature
 from pathlib import Path
-from typing import Annotated, Any, Generic, ParamSpec, TypeVar, get_type_hints
+from typing import Annotated, Any, Generic, Literal, ParamSpec, TypeVar, get_type_hints
 
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model
@@ -25,6 +25,7 @@ from harvesters.errors import (
     PlanError,
     SourceDefinitionError,
     UnknownError,
+    require,
 )
 from harvesters.ledger import operators, outbox
 from harvesters.ledger import tables as t
@@ -43,7 +44,14 @@ from harvesters.ledger.models import (
     State,
     key_digest,
 )
-from harvesters.matching.match import Decision, Judgement, add_decisions, pair_id
+from harvesters.matching.match import (
+    Decision,
+    Judgement,
+    add_decisions,
+    current_decisions,
+    find_pair,
+    pair_id,
+)
 from harvesters.reasons import Reason, join_reasons, without_review
 from harvesters.runs import publish_graphs
 from harvesters.runs.commit import commit, finish_commit
@@ -554,17 +562,49 @@ def _folder(context: HarvestContext) -> Path:
 
 @operation(
     Scope.OPERATE,
+    "%(judgement)s: %(result)s",
     command="identity decide",
     form="/page/identity/pairs/{id}",
+    back="/page/identity/next",
+    fault=Reason("Choose whether the two are one thing."),
     changes_status=False,
 )
+def decide_pair(
+    context: HarvestContext,
+    pair: str,
+    *,
+    by: str,
+    judgement: Annotated[
+        Literal["positive", "negative", "unsure", "undo"],
+        Field(
+            description="positive: one thing; negative: two; unsure: it stays in the queue; undo: by the score again."
+        ),
+    ],
+    reason: Note = "",
+) -> str:
+    """Decide whether a pair is one thing, or withdraw the decision. A later decision replaces an
+    earlier one, which stays in the history.
+    """
+    if judgement == "undo":
+        decided = current_decisions(context.ledger)
+        both = require(
+            next((key for key in decided if pair_id(key) == pair), None),
+            UnknownError(Reason("No decision about this pair counts.")),
+        )
+    else:
+        both = find_pair(context.ledger, pair).pair
+    chosen = None if judgement == "undo" else Judgement(judgement)
+    decide_pairs(context, [both], chosen, by=by, reason=reason)
+    return " and ".join(both)
+
+
 def decide_pairs(
     context: HarvestContext,
     pairs: Sequence[tuple[str, str]],
     judgement: Judgement | None,
     *,
     by: str,
-    reason: Note = "",
+    reason: str = "",
     note: str = "",
 ) -> None:
     """Decide whether pairs are one thing each, or take their decisions back; *note* names them in
@@ -674,6 +714,6 @@ def retry_message(context: HarvestContext, number: str, *, by: str) -> None:
 
 OPERATIONS: tuple[Operation[..., Any], ...] = (
     *(hold, release, request_run, approve, reject, undo, clear, retire, resume, forget),
-    *(translate, decide_topic, decide_pairs, publish_clusters, answer_problem),
+    *(translate, decide_topic, decide_pair, publish_clusters, answer_problem),
     *(silence, end_silence, retry_message),
 )

@@ -69,12 +69,14 @@ async def test_a_decision_is_stored_with_its_author_and_taken_back(matched: Any)
     path, reason = f"{PAGE}/pairs/{ID}", f"one {HOSTILE}"
 
     decided = await matched.send(path, {"judgement": "positive", "reason": reason})
+    next_page = await matched.client.get(f"{PAGE}/next")
     page = await matched.page(path)
     current = current_decisions(matched.ledger)[PAIR]
     undone = await matched.send(path, {"judgement": "undo", "reason": "a slip"})
     again = await matched.send(path, {"judgement": "undo"})
 
-    assert (decided.status_code, decided.headers["location"]) == (303, PAGE)  # no other pair waits
+    assert (decided.status_code, decided.headers["location"]) == (303, f"{PAGE}/next")
+    assert next_page.headers["location"] == PAGE  # no other pair waits
     assert current.judgement == Judgement.POSITIVE
     assert current.who == matched.keys["operate"].display_name
     assert "Withdraw the decision" in page

@@ -11,7 +11,7 @@ from ledger_records import put_records
 from rows import each
 from typer.testing import CliRunner, Result
 
-from harvesters.errors import IdentityError, LedgerError
+from harvesters.errors import IdentityError, LedgerError, UnknownError
 from harvesters.ledger.ledger import Ledger
 from stocktake import app
 from vocab.initiative import Initiative, Party, Role, Text
@@ -107,7 +107,7 @@ def test_a_decision_counts_until_it_is_taken_back(stocktake: Stocktake) -> None:
 
     assert stocktake("decide", pair, "negative", "--reason", "two counties").exit_code == 0
     decided = matched(stocktake)[SAME]["status"]
-    assert stocktake("undo", pair, "--reason", "a mistake").exit_code == 0
+    assert stocktake("decide", pair, "undo", "--reason", "a mistake").exit_code == 0
 
     assert decided == "decided"
     assert matched(stocktake) == before
@@ -141,7 +141,7 @@ def test_decisions_are_exported_and_imported(stocktake: Stocktake, tmp_path: Pat
     file = tmp_path / "decisions.sssom.tsv"
     file.write_text(text)
     for name in (SAME, DOUBTED):
-        stocktake("undo", str(pairs[name]["pair"]))
+        stocktake("decide", str(pairs[name]["pair"]), "undo")
 
     first, again = stocktake("import", str(file)), stocktake("import", str(file))
 
@@ -166,14 +166,19 @@ def test_a_table_with_an_unknown_record_changes_nothing(
 
 
 @each(
-    "words",
-    [("show", "0000000000"), ("decide", "0000000000", "positive"), ("undo", "0000000000"), ("import", "/nowhere.tsv")],
+    "words, kind, text",
+    [(("show", "0000000000"), UnknownError, "There is no such pair"),
+     (("decide", "0000000000", "positive"), UnknownError, "There is no such pair"),
+     (("decide", "0000000000", "undo"), UnknownError, "No decision about this pair counts."),
+     (("import", "/nowhere.tsv"), IdentityError, "/nowhere.tsv")],
 )  # fmt: skip
-def test_what_does_not_exist_is_named(stocktake: Stocktake, words: tuple[str, ...]) -> None:
+def test_what_does_not_exist_is_named(
+    stocktake: Stocktake, words: tuple[str, ...], kind: type[Exception], text: str
+) -> None:
     result = stocktake(*words)
 
-    assert isinstance(result.exception, IdentityError)
-    assert words[1] in str(result.exception)
+    assert isinstance(result.exception, kind)
+    assert text in str(result.exception)
 
 
 def test_without_a_ledger_it_says_where_to_match(tmp_path: Path) -> None:
