@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
 from inspect import Parameter, Signature
 from typing import Annotated, Any
 
@@ -28,7 +27,7 @@ from harvesters.ledger import operators
 from harvesters.ledger.models import Run
 from harvesters.network.fetch import utc_now
 from harvesters.runs import run_report
-from harvesters.runs.operations import Operation, OverrideRequest
+from harvesters.runs.operations import MAX_OVERRIDE_DAYS, Operation, OverrideRequest
 from harvesters.source import Source
 
 _ABOUT = {
@@ -80,7 +79,7 @@ def run_operation(
             objects[0] = load_source(settings, run_report.get_run(about, context.ledger).source)
         elif objects and operation.hints[operation.about[0]] is Source:
             objects[0] = load_source(settings, about)
-        _parse_override(values, context.now())
+        _parse_override(values)
         try:
             given = operation.input(**values)
         except ValidationError as error:
@@ -109,9 +108,14 @@ def _parameters(name: str, field: FieldInfo, *, is_argument: bool) -> list[Param
                 None,
             ),
             _parameter(
-                "until",
-                Annotated[str, typer.Option(help="End of the override: a date or number of days.")],
-                "7",
+                "days",
+                Annotated[
+                    int,
+                    typer.Option(
+                        help="Days within which the override is used.", min=1, max=MAX_OVERRIDE_DAYS
+                    ),
+                ],
+                7,
             ),
         ]
     if is_argument:
@@ -126,32 +130,17 @@ def _parameter(name: str, kind: Any, default: Any = Parameter.empty) -> Paramete
     return Parameter(name, Parameter.KEYWORD_ONLY, annotation=kind, default=default)
 
 
-def _parse_override(values: dict[str, Any], now: datetime) -> None:
-    """Replace an override and its end by what the operation takes; exit with 2 if it is malformed."""
-    until = values.pop("until", "")
+def _parse_override(values: dict[str, Any]) -> None:
+    """Replace an override and its days by what the operation takes; exit with 2 if it is malformed."""
+    days = values.pop("days") if "override" in values else 0
     if text := values.get("override"):
         limit, _, value = text.partition("=")
-        end = _parse_until(until, now)
         try:
-            values["override"] = OverrideRequest(limit, float(value), end)
+            values["override"] = OverrideRequest(limit, float(value), days)
         except ValueError as error:
             raise typer.BadParameter(
                 f"--override is {text!r}; use a limit and its value, e.g. vanished=0.6"
             ) from error
-
-
-def _parse_until(text: str, now: datetime) -> datetime:
-    """Parse a day (until its end), a time, or a number of days from *now*."""
-    try:
-        if text.isdigit():
-            return now + timedelta(days=int(text))
-        time = datetime.fromisoformat(text)
-    except (ValueError, OverflowError) as error:
-        raise typer.BadParameter(
-            f"--until is {text!r}; use a day such as 2026-03-31, or a number of days"
-        ) from error
-    end = time + timedelta(days=1) if len(text) <= len("2026-03-31") else time
-    return end.replace(tzinfo=UTC) if end.tzinfo is None else end.astimezone(UTC)
 
 
 keys = typer.Typer(no_args_is_help=True, help="Keys of the admin pages and API.")

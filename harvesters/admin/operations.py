@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict
-from datetime import timedelta
 from http import HTTPStatus
 from inspect import Parameter, Signature
 from string import Formatter
@@ -174,7 +173,7 @@ def _add_form(router: APIRouter, operation: AnyOperation) -> None:
 
     def handle(form: Mapping[str, str], user: Any, context: AdminContext, **about: str) -> Response:
         name = next(iter(about.values()), form.get("source", ""))
-        perform(context, operation, user.key, name, read_input(operation, form, context))
+        perform(context, operation, user.key, name, read_input(operation, form))
         return redirect(
             operation.back % {**form, **about} if operation.back else page % quote(name, safe="")
         )
@@ -192,14 +191,12 @@ def _add_form(router: APIRouter, operation: AnyOperation) -> None:
     )
 
 
-def read_input(
-    operation: AnyOperation, form: Mapping[str, str], context: AdminContext
-) -> BaseModel:
+def read_input(operation: AnyOperation, form: Mapping[str, str]) -> BaseModel:
     """Return the checked input of a form; raise InvalidValue."""
     fields = operation.input.model_fields
     values: dict[str, object] = {name: form[name].strip() for name in fields if form.get(name)}
     if "override" in fields and form.get("limit"):
-        values["override"] = _parse_override(form, context)
+        values["override"] = _parse_override(form)
     try:
         return operation.input(**values)
     except ValidationError as error:
@@ -217,14 +214,14 @@ def _invalid_value(operation: AnyOperation, error: ValidationError) -> InvalidVa
     return InvalidValue(operation.fault or "The request body is not a valid form.")
 
 
-def _parse_override(form: Mapping[str, str], context: AdminContext) -> OverrideRequest:
+def _parse_override(form: Mapping[str, str]) -> OverrideRequest:
     """Return the override in the form: a limit, its value, and the days it is valid."""
     limit = form["limit"]
     try:
         value, days = float(form.get("value", "")), int(form.get("days", ""))
         value = value / 100 if limit in SHARES else value  # the form has percentages
-        return OverrideRequest(limit, value, context.now() + timedelta(days=days))
-    except (ValueError, OverflowError) as error:
+        return OverrideRequest(limit, value, days)
+    except ValueError as error:
         raise InvalidValue("Choose a limit, its new value and a number of days.") from error
 
 

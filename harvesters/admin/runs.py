@@ -321,7 +321,7 @@ def decide_chosen(
         InvalidValue("Choose at least one change."),
     )
     comment = "note" if "note" in operation.input.model_fields else "reason"
-    given = read_input(operation, {comment: form.get("note", "")}, context)
+    given = read_input(operation, {comment: form.get("note", "")})
     refused: list[tuple[str, str]] = []
     for id in chosen:
         try:

@@ -430,9 +430,7 @@ def remap(
     plan = context.ledger.last_run(name, [State.HELD])
     row: Mapping[str, Any] = {}
     if is_preview or plan is None:
-        row = perform(
-            context, actions.remap, user.key, name, read_input(actions.remap, form, context)
-        )
+        row = perform(context, actions.remap, user.key, name, read_input(actions.remap, form))
         if not is_preview and (not row or context.ledger.run(str(row.get("run")))):
             return redirect(f"/page/runs/{quote(row['run'])}" if row else _source_path(name))
     return show(

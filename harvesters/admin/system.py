@@ -235,7 +235,7 @@ def make_key(
     form: FormFields, show: RendererDep, user: FormAdministrator, context: ContextDep
 ) -> Response:
     """Create a key and show its token once."""
-    given = read_input(create_key, form, context)
+    given = read_input(create_key, form)
     token = perform(context, create_key, user.key, "", given).token
     return render_keys_page(show, context, token)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import cached_property
 from inspect import Parameter, signature
 from pathlib import Path
@@ -73,7 +73,7 @@ from vocab.curated import CuratedWord, TopicDecision, short_name
 MAX_ANSWER_LENGTH = 4_000  # characters
 MAX_SILENCE_HOURS = 24 * 31
 # A limit that is to be raised for longer belongs in the source definition.
-MAX_OVERRIDE_AGE = timedelta(days=31)
+MAX_OVERRIDE_DAYS = 31
 OVERRIDABLE_LIMITS = ("expect", *SHARES)
 _STRICT = ConfigDict(extra="forbid")
 
@@ -164,13 +164,11 @@ Note = Annotated[
 
 @checked(frozen=True, config=_STRICT)
 class OverrideRequest:
-    """A limit of the source to raise for one later run; it expires at *until*, a time with its
-    zone.
-    """
+    """A limit of the source to raise for one later run, which begins within so many *days*."""
 
     limit: Annotated[str, Field(description=", ".join(OVERRIDABLE_LIMITS))]
     value: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    until: datetime
+    days: Annotated[int, Field(ge=1, le=MAX_OVERRIDE_DAYS)] = 7
 
 
 def audit(
@@ -300,7 +298,7 @@ def approve(
     raises a limit for the next run that needs it.
     """
     if override:
-        _check_override(override, context.now())
+        _check_override(override)
     with source_lock(source.name, context) as context:
         started = context.ledger.run(id)
         # A crash interrupted the commit of an earlier approval.
@@ -353,40 +351,28 @@ def _record_approval(
     ledger, now = context.ledger, context.now()
     notes = [note] if note else []
     if override:
-        notes.append(
-            f"{override.limit} up to {override.value:g} once, until "
-            f"{override.until:%Y-%m-%d %H:%M} UTC"
-        )
+        notes.append(f"{override.limit} up to {override.value:g} once, within {override.days} days")
     entry = AuditEntry(now, by, "approved", waiting.source, waiting.id, "; ".join(notes) or None)
     last = next(iter(operators.audit_entries(ledger, 1, waiting.source)), None)
     if last is None or replace(last, when=now) != entry:
         ledger.add(entry)
     if override and not any(
-        (item.limit, item.value, item.until, item.by, item.used)
-        == (override.limit, override.value, override.until, by, None)
+        (item.limit, item.value, item.by, item.used) == (override.limit, override.value, by, None)
+        and item.until > now
         for item in ledger.overrides(waiting.source)
     ):
-        values = (override.limit, override.value, override.until, by, now, None)
+        until = now + timedelta(days=override.days)
+        values = (override.limit, override.value, until, by, now, None)
         ledger.add(GrantedOverride(0, waiting.source, *values))
 
 
-def _check_override(override: OverrideRequest, now: datetime) -> None:
+def _check_override(override: OverrideRequest) -> None:
     if override.limit not in OVERRIDABLE_LIMITS:
         known = ", ".join(OVERRIDABLE_LIMITS)
         raise InvalidInputError(Reason("Unknown limit. Use one of: %(known)s.", known=known))
-    if override.value < 0 or (override.limit in SHARES and override.value > 1):
+    if override.limit in SHARES and override.value > 1:
         raise InvalidInputError(
             Reason("Use a share from 0 to 1, such as 0.6, or a number of records for expect.")
-        )
-    if override.until.tzinfo is None:
-        raise InvalidInputError(Reason("The time needs a time zone, as in 2026-03-01T12:00:00Z."))
-    if not now < override.until <= now + MAX_OVERRIDE_AGE:
-        raise InvalidInputError(
-            Reason(
-                "An exception can last at most %(days)s days. To raise a limit for longer, change "
-                "it in the source definition.",
-                days=MAX_OVERRIDE_AGE.days,
-            )
         )
 
 

@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -66,21 +66,22 @@ async def test_a_rejected_plan_changes_nothing(world: Any) -> None:
 
 async def test_an_approval_can_let_a_later_run_pass_once(world: Any) -> None:
     run = world.add_held_plan((staged("a"),))
-    override = {"limit": "vanished", "value": 0.6, "until": "2026-03-08T00:00:00+01:00"}
+    override = {"limit": "vanished", "value": 0.6, "days": 6}
 
     await world.api(f"/plans/{run.id}/approve", method="POST", override=override)
 
     [result] = (await world.api(f"/plans/{run.id}")).json()["overrides"]
-    known = [result[name] for name in ("limit", "value", "until", "used")]
-    assert known == ["vanished", 0.6, "2026-03-07T23:00:00Z", None]
+    known = [result[name] for name in ("limit", "value", "used")]
+    assert known == ["vanished", 0.6, None]
+    assert datetime.fromisoformat(result["until"]) == world.clock.now() + timedelta(days=6)
 
 
 async def test_an_override_that_cannot_be_is_refused_and_nothing_is_published(world: Any) -> None:
     run = world.add_held_plan((staged("a"),))
-    good = {"limit": "vanished", "value": 0.6, "until": "2026-03-08T00:00:00Z"}
+    good = {"limit": "vanished", "value": 0.6, "days": 1}
     wrong: list[dict[str, Any]] = [
-        {"limit": "misses"}, {"limit": "nothing"}, {"value": 60}, {"value": -0.1}, {"value": "much"}, {"until": "2026-02-01T00:00:00Z"},
-        {"until": "2026-03-08T00:00:00"}, {"until": "2027-03-08T00:00:00Z"}, {"until": "tomorrow"}, {"more": 1},
+        {"limit": "misses"}, {"limit": "nothing"}, {"value": 60}, {"value": -0.1}, {"value": "much"}, {"days": 0},
+        {"days": 32}, {"days": "tomorrow"}, {"more": 1},
     ]  # fmt: skip
 
     for part in wrong:

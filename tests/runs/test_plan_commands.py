@@ -72,7 +72,7 @@ def test_a_plan_shows_each_record_and_its_difference(stocktake: Stocktake) -> No
 
 def test_an_approved_plan_is_committed_and_its_numbers_add_up(stocktake: Stocktake) -> None:
     approved = stocktake(
-        "plans", "approve", "demo-ckan.1", "--override", "expect=10", "--until", "3", "--json"
+        "plans", "approve", "demo-ckan.1", "--override", "expect=10", "--days", "3", "--json"
     )
 
     account = json.loads(stocktake("runs", "show", "demo-ckan.1", "--json").stdout)
@@ -122,7 +122,7 @@ def test_impossible_decisions_are_reported(
 @pytest.mark.parametrize(
     "words",
     [["--override", "vanished"], ["--override", "vanished=-1"], ["--override", "vanished=nan"],
-     ["--override", "vanished=0.5", "--until", "soon"]],
+     ["--override", "vanished=0.5", "--days", "40"]],
 )  # fmt: skip
 def test_a_malformed_override_exits_with_2(stocktake: Stocktake, words: list[str]) -> None:
     assert stocktake("plans", "approve", "demo-ckan.1", *words).exit_code == 2

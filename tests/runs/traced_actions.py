@@ -114,7 +114,7 @@ def approve(home: Path, action: str) -> None:
         if waiting:
             operations.approve(
                 context, source(), waiting[0].id, by="ann",
-                override=operations.OverrideRequest("vanished", 0.9, NOON + timedelta(days=30)),
+                override=operations.OverrideRequest("vanished", 0.9, 30),
             )  # fmt: skip
         write_status(context)
 
