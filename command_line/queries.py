@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import csv
 import sys
-from dataclasses import asdict
-from typing import Annotated, Any
+from collections.abc import Iterable, Sequence
+from typing import Annotated
 
 import typer
 
@@ -14,17 +13,10 @@ from command_line.console import Json, check_choice, fail, print_json, print_row
 from command_line.query import open_service
 from command_line.settings import Context, Settings
 from publisher.history.change_reader import open_history
-from publisher.history.comparison import (
-    CHANGES,
-    FACETS,
-    Comparison,
-    Moment,
-    compare,
-    list_records,
-    parse_within,
-)
+from publisher.history.comparison import CHANGES, compare, list_records, parse_within
 from publisher.limits import Limits, read
-from publisher.portal.compare import find_moments, record_fields, records_url
+from publisher.portal.compare import find_moments, moment_tables, record_fields
+from publisher.portal.datasets import TABLE_FORMATS, Column, DataTable, serialize_tables
 from publisher.sparql.examples import (
     Example,
     Outcome,
@@ -32,12 +24,11 @@ from publisher.sparql.examples import (
     run_examples,
     write_outcomes,
 )
-from vocab.field_changes import FieldView
 from vocab.iris import Iris
 from web.respond import HTTPProblem
 
 app = typer.Typer(no_args_is_help=True)
-FORMATS = ("text", "json", "csv")
+FORMATS = ("csv", "json")
 
 
 @app.command()
@@ -59,7 +50,7 @@ def diff(
     only: Annotated[
         str, typer.Option(help=f"List the records that a number counts: {', '.join(CHANGES)}.")
     ] = "",
-    form: Annotated[str, typer.Option("--format", help=f"Format: {', '.join(FORMATS)}.")] = "text",
+    form: Annotated[str, typer.Option("--format", help=f"Format: {', '.join(FORMATS)}.")] = "csv",
 ) -> None:
     """Compare the records at two moments: counts, new, vanished, gone and changed, or one record
     field by field.
@@ -85,88 +76,26 @@ async def _diff(
         await service.wait_until_current()
         one, other = await asyncio.to_thread(find_moments, service, *moments)
         if record:
-            _print_fields(await record_fields(service, record, one, other), form)
+            rows: Iterable[tuple[str, ...]] = (
+                (field.label, change, value)
+                for field in await record_fields(service, record, one, other)
+                for change in ("removed", "added")
+                for value in getattr(field, change)
+            )
+            tables = [_table("fields", ("field", "change", "value"), rows)]
         elif only:
-            table = _writer("csv")
-            table.writerow(("kind", "thing"))
-            table.writerows(
-                (kind, f"{iris.base}id/{kind}/{name}")
-                for kind, name in list_records(open_history(service), one, other, sets, only)
-            )
+            listed = list_records(open_history(service), one, other, sets, only)
+            rows = ((kind, f"{iris.base}id/{kind}/{name}") for kind, name in listed)
+            tables = [_table("records", ("kind", "thing"), rows)]
         else:
-            _print_comparison(
-                await asyncio.to_thread(compare, open_history(service), one, other, sets), form
-            )
+            compared = await asyncio.to_thread(compare, open_history(service), one, other, sets)
+            tables = moment_tables(compared)
+    page = f"{settings.public_url}/compare"
+    sys.stdout.buffer.write(serialize_tables(tables, TABLE_FORMATS[form], page, iris))
 
 
-def _print_comparison(comparison: Comparison, form: str) -> None:
-    total = comparison.total
-    rows = [
-        {"facet": facet, "code": code, **asdict(item)}
-        for facet, items in (
-            ("all", {"": total}),
-            *((name, comparison.by_facet[name]) for name in FACETS),
-        )
-        for code, item in items.items()
-    ]
-    if form == "json":
-        document = {
-            "from": _moment(comparison.before),
-            "to": _moment(comparison.after),
-            "within": comparison.within,
-            "rows": [
-                {**row, "records": _addresses(comparison, row["facet"], row["code"])}
-                for row in rows
-            ],
-        }
-        print_json(document, is_indented=True)
-        return
-    table = _writer(form)
-    table.writerow(("facet", "code", *CHANGES, "share_before", "share_after"))
-    table.writerows(
-        (
-            *(row[name] for name in ("facet", "code", *CHANGES)),
-            *(
-                f"{(row[side] / whole if whole else 0.0):.4f}"
-                for side, whole in (("before", total.before), ("after", total.after))
-            ),
-        )
-        for row in rows
-    )
-
-
-def _moment(moment: Moment) -> dict[str, object]:
-    return {
-        "text": moment.text,
-        "entry": moment.entry,
-        "time": f"{moment.time:%Y-%m-%dT%H:%M:%SZ}",
-        "release": moment.release,
-    }
-
-
-def _addresses(comparison: Comparison, facet: str, code: str) -> dict[str, str]:
-    sets = sorted({*comparison.within, *([f"{facet}:{code}"] if code else [])})
-    return {name: records_url(comparison.before, comparison.after, sets, name) for name in CHANGES}
-
-
-def _print_fields(fields: list[FieldView], form: str) -> None:
-    if form == "json":
-        print_json(
-            [{"field": item.label, "removed": item.removed, "added": item.added} for item in fields]
-        )
-        return
-    table = _writer(form)
-    table.writerow(("field", "change", "value"))
-    for item in fields:
-        table.writerows(
-            (item.label, change, value)
-            for change in ("removed", "added")
-            for value in getattr(item, change)
-        )
-
-
-def _writer(form: str) -> Any:
-    return csv.writer(sys.stdout, delimiter="," if form == "csv" else "\t", lineterminator="\n")
+def _table(name: str, columns: Sequence[str], rows: Iterable[tuple[str, ...]]) -> DataTable:
+    return DataTable(name, "", tuple(map(Column, columns)), tuple(rows))
 
 
 example_queries = typer.Typer(no_args_is_help=True, help="The example queries.")
