@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -24,7 +24,7 @@ from sqlalchemy.engine import make_url
 
 from command_line.console import err, fail
 from command_line.settings import Context, Settings
-from harvesters.errors import HarvestError, import_optional
+from harvesters.errors import import_optional
 from harvesters.ledger.ledger import Ledger
 from harvesters.notifications.alerts import FILE as ALERTS
 from journal import data_format
@@ -34,24 +34,16 @@ from journal.journal import Journal
 ENCRYPTED = ".age"  # appended to the name of a file that is encrypted
 
 
-class BackupError(HarvestError):
-    """A backup cannot be read or written; the message says what to do."""
-
-
 def open_target(address: str) -> DirFileSystem:
     """Return the storage of a backup: a folder of this machine, such as one on another disk, or a
     URL of fsspec (https://filesystem-spec.readthedocs.io/), such as ``s3://bucket/backup``.
-
-    Raises BackupError if no library is installed for the URL.
     """
     try:
         system, root = fsspec.core.url_to_fs(
             address, use_listings_cache=False, skip_instance_cache=True
         )
     except (ImportError, ValueError) as error:
-        raise BackupError(
-            f"{address} cannot be used: {error}; for s3:// pip install 'stocktake[s3]'"
-        ) from error
+        fail(f"{address} cannot be used: {error}; for s3:// pip install 'stocktake[s3]'")
     return DirFileSystem(str(root).rstrip("/"), system, skip_instance_cache=True)
 
 
@@ -83,9 +75,9 @@ def encrypt(path: Path, target: Path, recipients: Sequence[str]) -> None:
     try:
         keys = [age.x25519.Recipient.from_str(key) for key in recipients]
     except age.RecipientError as error:
-        raise BackupError(
+        fail(
             f"--encrypt-for: not a public key of age: {error}; it begins with age1, and age-keygen prints it"
-        ) from error
+        )
     age.encrypt_file(str(path), str(target), keys)
 
 
@@ -93,21 +85,17 @@ def decrypt(path: Path, target: Path, identity: Path) -> None:
     """Decrypt a file with the private keys in the file *identity*, as age-keygen writes it."""
     age = import_optional("pyrage", "age")
     try:
-        lines = [line.strip() for line in identity.read_text().splitlines()]
-        keys = [
-            age.x25519.Identity.from_str(line)
-            for line in lines
-            if line and not line.startswith("#")
-        ]
+        lines = filter(None, map(str.strip, identity.read_text().splitlines()))
+        keys = [age.x25519.Identity.from_str(line) for line in lines if not line.startswith("#")]
         age.decrypt_file(str(path), str(target), keys)
     except age.DecryptError as error:
-        raise BackupError(
+        fail(
             f"{path.name} cannot be decrypted with {identity}: {error}; use the key that it was encrypted for"
-        ) from error
+        )
     except (age.IdentityError, OSError, UnicodeDecodeError) as error:
-        raise BackupError(
+        fail(
             f"--identity {identity}: not a private key of age: {error}; age-keygen -o {identity} makes one"
-        ) from error
+        )
 
 
 MANIFEST = "backup.json"
@@ -181,18 +169,33 @@ def backup(
     """Back up what cannot be rebuilt. Harvests and servers may keep running; a second backup copies
     only what is new.
     """
-    if "://" not in address and Path(address).resolve().is_relative_to(context.obj.data.resolve()):
+    settings, recipients = context.obj, sorted(encrypt_for or [])
+    if "://" not in address and Path(address).resolve().is_relative_to(settings.data.resolve()):
         fail(
-            f"{address} is inside the data directory {context.obj.data}; choose a folder on another disk"
+            f"{address} is inside the data directory {settings.data}; choose a folder on another disk"
         )
-    try:
-        _backup(context.obj, address, sorted(encrypt_for or []))
-    except (HarvestError, OSError) as error:
-        fail(
-            str(error)
-            if isinstance(error, HarvestError)
-            else f"{address}: {error}; check that it answers and may be written"
-        )
+    with _storage(address) as target, _scratch_folder(settings.data) as folder:
+        before = _read_manifest(target, address)
+        if before and before.base != settings.base:
+            fail(
+                f"{address} is the backup of another installation, whose IRIs begin with {before.base}; choose another folder"
+            )
+        if before is None:
+            if sizes(target):
+                fail(f"{address} is not empty and holds no backup; choose a new folder")
+            # With a manifest, an interrupted backup can be continued.
+            _write_manifest(target, Manifest(0, "", settings.base, recipients), folder)
+        manifest, originals = _save_ledger(settings, folder)
+        known = before.files if before and before.recipients == recipients else {}
+        files, copied = _copy_files(target, originals, folder, known, recipients)
+        _write_manifest(target, replace(manifest, recipients=recipients, files=files), folder)
+        stored = {MANIFEST, *(_stored(name, recipients) for name in files)}
+        for name in sizes(target).keys() - stored:
+            target.rm_file(name)  # such as a file of a withdrawn release
+    size = sum(file.bytes for file in files.values())
+    print(
+        f"backup of journal entry {manifest.position}: {len(files)} files, {size:,} bytes, {copied} copied now, in {address}"
+    )
 
 
 @app.command()
@@ -200,14 +203,8 @@ def restore(context: Context, address: Address, identity: Identity = None) -> No
     """Restore a backup into an empty data directory, checking every file. Nothing is written if one
     is damaged.
     """
-    try:
-        manifest = _restore(context.obj, address, identity)
-    except (HarvestError, OSError) as error:
-        fail(
-            str(error)
-            if isinstance(error, HarvestError)
-            else f"{address}: {error}; check that it answers"
-        )
+    with _storage(address) as target:
+        manifest = _restore(context.obj, target, address, identity)
     print(
         f"restored {len(manifest.files)} files of journal entry {manifest.position} into {context.obj.data}"
     )
@@ -218,29 +215,13 @@ def restore(context: Context, address: Address, identity: Identity = None) -> No
     print("next: stocktake verify, then stocktake serve, which builds the store from the journal")
 
 
-def _backup(settings: Settings, address: str, recipients: list[str]) -> None:
-    target = open_target(address)
-    before = _read_manifest(target, address)
-    if before and before.base != settings.base:
-        fail(
-            f"{address} is the backup of another installation, whose IRIs begin with {before.base}; choose another folder"
-        )
-    if before is None and sizes(target):
-        fail(f"{address} is not empty and holds no backup; choose a new folder")
-    with _scratch_folder(settings.data) as folder:
-        if before is None:  # with a manifest, an interrupted backup can be continued
-            _write_manifest(target, Manifest(0, "", settings.base, recipients), folder)
-        position, created = _save_ledger(settings, folder)
-        known = before.files if before and before.recipients == recipients else {}
-        files, copied = _copy_files(settings, target, folder, position, known, recipients)
-        manifest = Manifest(position, created, settings.base, recipients, files)
-        _write_manifest(target, manifest, folder)
-    for name in sizes(target).keys() - {_stored(name, recipients) for name in files} - {MANIFEST}:
-        target.rm_file(name)  # such as a file of a withdrawn release
-    size = sum(file.bytes for file in files.values())
-    print(
-        f"backup of journal entry {position}: {len(files)} files, {size:,} bytes, {copied} copied now, in {address}"
-    )
+@contextmanager
+def _storage(address: str) -> Iterator[DirFileSystem]:
+    """Open the storage of a backup; exit with 1 if it does not answer."""
+    try:
+        yield open_target(address)
+    except OSError as error:
+        fail(f"{address}: {error}; check that it answers and may be written")
 
 
 @contextmanager
@@ -260,10 +241,9 @@ def _scratch_folder(data: Path) -> Iterator[Path]:
 
 
 def _copy_files(
-    settings: Settings,
     target: DirFileSystem,
+    originals: list[tuple[str, Path]],
     folder: Path,
-    position: int,
     known: dict[str, SavedFile],
     recipients: list[str],
 ) -> tuple[dict[str, SavedFile], int]:
@@ -272,9 +252,7 @@ def _copy_files(
     """
     files: dict[str, SavedFile] = {}
     copied, present = 0, sizes(target)
-    for name, path in track(
-        list(_originals(settings, folder, position)), "copying", console=err, transient=True
-    ):
+    for name, path in track(originals, "copying", console=err, transient=True):
         stored, saved = _stored(name, recipients), known.get(name)
         with suppress(FileNotFoundError):  # a release may be withdrawn meanwhile
             status = path.stat()
@@ -296,9 +274,10 @@ def _copy_files(
     return files, copied
 
 
-def _restore(settings: Settings, address: str, identity: Path | None) -> Manifest:
-    target, data = open_target(address), settings.data
-    manifest = _read_manifest(target, address)
+def _restore(
+    settings: Settings, target: DirFileSystem, address: str, identity: Path | None
+) -> Manifest:
+    manifest, data = _read_manifest(target, address), settings.data
     if manifest is None or not manifest.created:
         fail(f"{address} holds no complete backup")
     if manifest.recipients and identity is None:
@@ -309,22 +288,11 @@ def _restore(settings: Settings, address: str, identity: Path | None) -> Manifes
         data / _UNFINISHED
     ).exists():
         fail(f"{data} already holds data; restore into an empty data directory (--data)")
-    staging = data / _STAGING
+    staging, key = data / _STAGING, identity if manifest.recipients else None
     shutil.rmtree(staging, ignore_errors=True)
     try:
-        problems = [
-            problem
-            for name, file in track(manifest.files.items(), "checking", console=err, transient=True)
-            if (
-                problem := _fetch(
-                    target, name, file, staging, identity if manifest.recipients else None
-                )
-            )
-        ]
-        if problems:
-            fail(
-                f"the backup is damaged, and nothing was restored: {'; '.join(problems[:5])}; use an older backup"
-            )
+        for name, file in track(manifest.files.items(), "checking", console=err, transient=True):
+            _fetch(target, name, file, staging, key)
         (data / _UNFINISHED).touch()
         for name in manifest.files:
             is_source = name.startswith("sources/")
@@ -340,23 +308,20 @@ def _restore(settings: Settings, address: str, identity: Path | None) -> Manifes
 
 def _fetch(
     target: DirFileSystem, name: str, file: SavedFile, staging: Path, identity: Path | None
-) -> str:
-    """Copy a file of a backup below *staging*, decrypted; return its fault, "" if it has none."""
+) -> None:
+    """Copy a file of a backup below *staging*, decrypted; exit with 1 if it is damaged."""
     path = staging / name
-    stored = name + ENCRYPTED if identity else name
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ENCRYPTED) if identity else path
-    try:
-        target.get_file(stored, str(part))
-    except OSError as error:
-        return f"{stored} cannot be read: {error}"
+    target.get_file(name + ENCRYPTED if identity else name, str(part))
     if _sha256(part) != file.sha256:
-        return f"{stored} does not match its SHA-256"
+        fail(
+            f"the backup is damaged, and nothing was restored: {name} does not match its SHA-256; use an older backup"
+        )
     if identity:
         decrypt(part, path, identity)
         part.unlink()
     os.utime(path, ns=(file.modified, file.modified))
-    return ""
 
 
 def _stored(name: str, recipients: list[str]) -> str:
@@ -364,9 +329,9 @@ def _stored(name: str, recipients: list[str]) -> str:
     return name + ENCRYPTED if recipients else name
 
 
-def _save_ledger(settings: Settings, folder: Path) -> tuple[int, str]:
-    """Copy the ledger to *folder* while no run can commit; return the number of the journal's last
-    entry, and the time.
+def _save_ledger(settings: Settings, folder: Path) -> tuple[Manifest, list[tuple[str, Path]]]:
+    """Copy the ledger to *folder* while no run can commit; return the manifest of this moment, without
+    its files, and the files to back up.
     """
     url = make_url(settings.ledger)
     with _commits_stopped(settings):
@@ -380,7 +345,8 @@ def _save_ledger(settings: Settings, folder: Path) -> tuple[int, str]:
                 closing(sqlite3.connect(folder / LEDGER)) as copy,
             ):
                 source.backup(copy)
-    return (head.number if head else 0), created
+        originals = [*_originals(settings, folder)]
+    return Manifest(head.number if head else 0, created, settings.base), originals
 
 
 @contextmanager
@@ -408,7 +374,7 @@ def _dump_database(url: str, path: Path) -> None:
         fail(f"pg_dump: {process.stderr.strip()}")
 
 
-def _originals(settings: Settings, folder: Path, position: int) -> Iterator[tuple[str, Path]]:
+def _originals(settings: Settings, folder: Path) -> Iterator[tuple[str, Path]]:
     """Yield each file to back up, with its name in the backup; the copy of the ledger is in
     *folder*.
     """
@@ -417,20 +383,13 @@ def _originals(settings: Settings, folder: Path, position: int) -> Iterator[tupl
         (str(path.relative_to(data)), path)
         for part in _PARTS
         for path in sorted((data / part).rglob("*"))
-        if path.is_file()
-        and not path.name.endswith((".part", ".body", "lock"))
-        and not _is_later(path, part, position)
+        if path.is_file() and not path.name.endswith((".part", ".body", "lock"))
     )
     yield from ((f"sources/{path.name}", path) for path in sorted(settings.sources.glob("*.toml")))
     # The status of a mirror is copied too, since a mirror has no ledger to write it from.
     named = [data / ALERTS, data / data_format.FILE, data / "status.nq"]
     copied = [folder / LEDGER, folder / DATABASE_DUMP]
     yield from ((path.name, path) for path in (*named, *copied) if path.exists())
-
-
-def _is_later(path: Path, part: str, position: int) -> bool:
-    number = path.name.split(".")[0]
-    return part == "journal" and number.isdigit() and int(number) > position
 
 
 def _sha256(path: Path) -> str:

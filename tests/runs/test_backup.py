@@ -154,7 +154,7 @@ def test_the_ledger_and_the_journal_of_a_backup_are_of_one_moment(
     """
     later, save = data / "journal" / "000000002.rdfp.gz", backup._save_ledger
 
-    def then_commit(settings: Settings, folder: Path) -> tuple[int, str]:
+    def then_commit(settings: Settings, folder: Path) -> Any:
         saved = save(settings, folder)
         later.write_bytes(b"written meanwhile")
         return saved
