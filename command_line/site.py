@@ -6,14 +6,14 @@ import os
 import signal
 import subprocess
 from asyncio import Lock
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import partial, wraps
+from functools import partial
 from importlib import import_module
 from tempfile import TemporaryFile
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 from urllib.parse import quote
 
 import orjson
@@ -62,26 +62,14 @@ from vocab.addresses import is_mail_address
 from vocab.iris import Iris, is_web
 from web.server import create_config, run
 
-P = ParamSpec("P")
-Result = TypeVar("Result")
 
-
-def _or_busy(stored: str) -> Callable[[Callable[P, Result]], Callable[P, Result]]:
-    """Return a decorator for methods of the ledger, which raises StoreBusy if they fail."""
-
-    def decorate(method: Callable[P, Result]) -> Callable[P, Result]:
-        @wraps(method)
-        def call(*args: P.args, **kwargs: P.kwargs) -> Result:
-            try:
-                return method(*args, **kwargs)
-            except HarvestError as error:
-                raise StoreBusy(
-                    f"{stored} cannot be stored or read now; try again in a minute"
-                ) from error
-
-        return call
-
-    return decorate
+@contextmanager
+def _or_busy(stored: str) -> Iterator[None]:
+    """Raise StoreBusy if a method of the ledger fails, which this decorates."""
+    try:
+        yield
+    except HarvestError as error:
+        raise StoreBusy(f"{stored} cannot be stored or read now; try again in a minute") from error
 
 
 @dataclass(frozen=True, slots=True)
