@@ -4,16 +4,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
-from datetime import UTC, datetime, time, timedelta
 from http import HTTPStatus
-from io import StringIO
 from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query
-from icalendar import Calendar, Event
 from pydantic import BaseModel, Field
 from starlette.responses import RedirectResponse, Response
 
@@ -43,9 +39,8 @@ from harvesters.participation.visitor import (
     redirect,
 )
 from harvesters.site import InvalidValue, NotAllowed
-from languages.translations import current_locale, format_date, gettext
+from languages.translations import current_locale, format_date
 from vocab.iris import Iris
-from vocab.lookup import escape_formula
 from web.templating import PageRenderer
 
 api_routes = APIRouter(prefix="/submissions/prizes", tags=["prizes"])
@@ -278,44 +273,6 @@ def find_open_edition(context: SubmissionContextDep, initiative: Initiative = ""
             path = f"{PATH}/{quote(edition.id)}/nominate?initiative={quote(initiative, safe='')}"
             return RedirectResponse(path, HTTPStatus.SEE_OTHER)
     return redirect("prizes")
-
-
-@routes.get("/{edition}.csv")
-def download_table(edition: EditionDep, context: SubmissionContextDep) -> Response:
-    out = StringIO()
-    writer = csv.writer(out)
-    writer.writerow(("nomination", "category", "stage", "special", "title", "initiative"))
-    for item in public_nominations(edition, context):
-        cells = (
-            *(item.get(name, "") for name in ("id", "category", "stage", "special")),
-            text_of(item["title"]),
-            item["initiative"],
-        )
-        writer.writerow(map(escape_formula, cells))
-    return Response(out.getvalue(), media_type="text/csv; charset=utf-8")
-
-
-@routes.get("/{edition}.ics")
-def download_calendar(edition: EditionDep, context: SubmissionContextDep) -> Response:
-    """Return the days of an edition as iCalendar (RFC 5545)."""
-    calendar = Calendar()
-    calendar.add("prodid", "-//WSIS Stocktaking//stocktake//EN")
-    calendar.add("version", "2.0")
-    iri = Iris(context.base).thing("event", prizes.SOURCE, edition.id)
-    for name, day in edition.days().items():
-        event = Event()
-        properties = {
-            "uid": f"{iri}#{name}",
-            "dtstamp": datetime.combine(day, time(), UTC),
-            "dtstart": day,
-            "dtend": day + timedelta(days=1),
-            "summary": f"{text_of(edition.title)}: {gettext(DAYS[name])}",
-            "url": f"{context.channels.public_url}{PATH}/{edition.id}",
-        }
-        for key, value in properties.items():
-            event.add(key, value)
-        calendar.add_component(event)
-    return Response(calendar.to_ical(), media_type="text/calendar; charset=utf-8")
 
 
 @routes.get("/{edition}")
