@@ -11,9 +11,11 @@ from harvesters.participation.drafts import PICTURE
 from harvesters.participation.submitters import SubmissionContext
 from harvesters.participation.tables import MAX_FILE
 from harvesters.participation.uploads import MAX_PICTURE
-from harvesters.participation.visitor import MAX_BODY, POLICY, ROOT, submission_pages
+from harvesters.participation.visitor import MAX_BODY, PACKAGE_DIR, POLICY, ROOT
 from harvesters.site import install_error_handlers
+from languages.translations import format_date
 from web.middleware import RequestMiddleware, SecurityMiddleware
+from web.templating import Pages
 
 # The bytes that a form has besides its file; the form of a picture has a caption.
 _FORM_AROUND_TABLE, _FORM_AROUND_PICTURE = 16_384, 65_536
@@ -35,7 +37,16 @@ def create_submissions(context: SubmissionContext) -> FastAPI:
         redoc_url=None,
     )
     app.state.context = context
-    app.state.pages = submission_pages(demo=context.demo, provider=context.provider_name)
+    app.state.pages = Pages(
+        [PACKAGE_DIR / "templates"],
+        ROOT,
+        demo=context.demo,
+        provider=context.provider_name,
+        text=prize_routes.text_of,
+        day=format_date,
+        day_names=prize_routes.DAYS,
+        prizes=prize_routes.PATH,
+    )
     routers = (
         prize_routes.api_routes,
         prize_routes.routes,

@@ -55,12 +55,10 @@ from harvesters.participation.visitor import (
     Trap,
     Visitor,
     Writing,
-    ask_address,
     first,
     open_session,
     page_routes,
     redirect,
-    require_sender,
 )
 from harvesters.site import InvalidValue, NotFound, RequestRefused, VersionConflict, check_same_site
 from languages.translations import current_locale
@@ -176,20 +174,18 @@ def sign_out(sender: Sender, request: Request, context: SubmissionContextDep) ->
 
 
 @routes.get("/mine")
-def show_all(visitor: Visitor, context: SubmissionContextDep, show: RendererDep) -> Response:
-    """Show a person's own submissions; without a session, ask for the e-mail address."""
-    if visitor is None:
-        return ask_address(show)
+def show_all(person: Person, context: SubmissionContextDep, show: RendererDep) -> Response:
+    """Show a person's own submissions."""
     ledger = context.ledger
     return show(
         "mine.html",
         rows=[
             item
-            for item in submissions.of_submitter(ledger, visitor.id)
+            for item in submissions.of_submitter(ledger, person.id)
             if item.state is not SubmissionState.DRAFT
         ],
-        submitter=visitor,
-        comments=submissions.comments(ledger, submitter=visitor.id),
+        submitter=person,
+        comments=submissions.comments(ledger, submitter=person.id),
     )
 
 
@@ -199,7 +195,7 @@ def identify(form: FormDep, context: SubmissionContextDep, show: RendererDep) ->
     try:
         link = request_confirmation(context, first(form, "mail"))
     except InvalidValue as error:
-        return ask_address(show, error.localized, first(form, "mail"))
+        return show("sign-in.html", error=error.localized, mail=first(form, "mail"))
     return show("sent.html", secret=None, link=link)
 
 
@@ -236,15 +232,13 @@ async def measure_quality(id: str, request: Request, context: SubmissionContextD
 @routes.get("/mine/{id}")
 def show_one(
     id: str,
-    visitor: Visitor,
+    person: Person,
     context: SubmissionContextDep,
     show: RendererDep,
     score: Annotated[int | None, Depends(measure_quality)],
 ) -> Response:
     """Show the state of a submission, the findings of the rules, and its history."""
-    if visitor is None:
-        return ask_address(show)
-    item = actions.find_own(context, visitor, id)
+    item = actions.find_own(context, person, id)
     events = submissions.history(context.ledger, id, internal=False)
     return show(
         "mine_submission.html",
@@ -252,7 +246,7 @@ def show_one(
         members=shown_members(item.content),
         checked=actions.check_content(context, item.content, id) if item.content else None,
         labels=labels(),
-        history=[(event, actions.public_name(event.who, visitor)) for event in events],
+        history=[(event, actions.public_name(event.who, person)) for event in events],
         sentences=HISTORY,
         record=Iris("/").record(SOURCE, item.id) if item.first_accepted else None,
         score=score if item.published is not None else None,
@@ -334,25 +328,21 @@ def confirm_by_link(
 
 
 @routes.get("/upload")
-def show_upload(visitor: Visitor, context: SubmissionContextDep, show: RendererDep) -> Response:
-    """Show the form for a file; without a session, ask for the address."""
+def show_upload(person: Person, context: SubmissionContextDep, show: RendererDep) -> Response:
+    """Show the form for a file."""
     context.submission_source()
-    return ask_address(show) if visitor is None else _upload_page(show)
+    return _upload_page(show)
 
 
 @routes.post("/upload", dependencies=[Writing])
 def send_upload(
-    request: Request,
     form: FormDep,
     file: FileDep,
-    visitor: Visitor,
+    sender: Sender,
     context: SubmissionContextDep,
     show: RendererDep,
 ) -> Response:
     """Check a file or submit its rows, and show the result of each row."""
-    if visitor is None:
-        return redirect("upload")
-    sender = require_sender(visitor, form, request)
     if file is None:
         return _upload_page(show, InvalidValue("Choose a file."))
     media = _SUFFIXES.get(str(file.filename).rpartition(".")[2].lower(), "")

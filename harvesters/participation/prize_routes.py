@@ -33,13 +33,12 @@ from harvesters.participation.visitor import (
     Trap,
     Visitor,
     Writing,
-    ask_address,
     first,
     page_routes,
     redirect,
 )
 from harvesters.site import InvalidValue, NotAllowed
-from languages.translations import current_locale, format_date
+from languages.translations import current_locale
 from vocab.iris import Iris
 from web.templating import PageRenderer
 
@@ -233,20 +232,6 @@ Initiative = Annotated[str, Query(max_length=2_000)]
 routes = page_routes("/prizes")
 
 
-def _render(
-    show: PageRenderer,
-    context: SubmissionContext,
-    template: str,
-    *,
-    error: str = "",
-    **values: object,
-) -> Response:
-    """Render a page; with *error*, the form that was refused."""
-    stages = dict(choices("prize-stage", context.base))
-    names = {"text": text_of, "day": format_date, "day_names": DAYS, "prizes": PATH}
-    return show(template, **names, stages=stages, error=error, **values)
-
-
 def text_of(texts: Texts) -> str:
     """Return a text in the language of the request, else in English, else in any."""
     return texts.get(current_locale().language) or texts.get("en") or next(iter(texts.values()), "")
@@ -261,7 +246,7 @@ def _categories(context: SubmissionContext, edition: Edition) -> list[tuple[str,
 def show_editions(context: SubmissionContextDep, show: RendererDep) -> Response:
     """Show the editions that are announced, the newest first."""
     announced = contest.announced_editions(context.ledger, context.now())
-    return _render(show, context, "editions.html", editions=announced)
+    return show("editions.html", editions=announced)
 
 
 @routes.get("/nominate")
@@ -292,11 +277,10 @@ def show_edition(
         for code, name in _categories(context, edition)
     ]
     mail = visitor.mail if visitor else None
-    return _render(
-        show,
-        context,
+    return show(
         "edition.html",
         edition=edition,
+        stages=dict(choices("prize-stage", context.base)),
         by_category=[section for section in by_category if section[2]],
         nominating=edition.takes_nominations(now),
         voting=edition.takes_votes(now) and edition.source is None,
@@ -310,15 +294,13 @@ def show_edition(
 @routes.get("/{edition}/nominate")
 def ask_nomination(
     edition: EditionDep,
-    visitor: Visitor,
+    person: Person,
     context: SubmissionContextDep,
     show: RendererDep,
     initiative: Initiative = "",
 ) -> Response:
-    """Show the form of a nomination; without a session, ask for the address."""
-    if visitor is None:
-        return ask_address(show)
-    return _nomination_page(show, context, edition, visitor, {"initiative": initiative})
+    """Show the form of a nomination."""
+    return _nomination_page(show, context, edition, person, {"initiative": initiative})
 
 
 def _nomination_page(
@@ -329,9 +311,7 @@ def _nomination_page(
     sent: Mapping[str, str],
     error: str = "",
 ) -> Response:
-    return _render(
-        show,
-        context,
+    return show(
         "nominate.html",
         edition=edition,
         categories=_categories(context, edition),
@@ -387,18 +367,14 @@ def send_vote(
 
 @routes.get("/{edition}/review")
 def show_reviews(
-    edition: EditionDep, visitor: Visitor, context: SubmissionContextDep, show: RendererDep
+    edition: EditionDep, person: Person, context: SubmissionContextDep, show: RendererDep
 ) -> Response:
-    """Show an expert the nominations and the own scores; without a session, ask for the address."""
-    if visitor is None:
-        return ask_address(show)
+    """Show an expert the nominations and the own scores."""
     ledger = context.ledger
-    return _render(
-        show,
-        context,
+    return show(
         "reviews.html",
         edition=edition,
-        own=contest.reviews_of(ledger, edition, visitor.mail),
+        own=contest.reviews_of(ledger, edition, person.mail),
         rows=prizes.nominations(ledger, edition=edition.id),
     )
 
@@ -425,9 +401,7 @@ def _review_page(
     ledger = context.ledger
     own = contest.reviews_of(ledger, edition, submitter.mail)
     item = contest.find_nomination(ledger, edition, id)
-    return _render(
-        show,
-        context,
+    return show(
         "review.html",
         edition=edition,
         item=item,

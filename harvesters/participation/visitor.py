@@ -30,6 +30,7 @@ from harvesters.participation.submitters import (
 from harvesters.site import (
     InvalidValue,
     NotFound,
+    SessionRequired,
     VersionConflict,
     check_same_site,
     check_session,
@@ -37,7 +38,7 @@ from harvesters.site import (
     render_errors_as_pages,
 )
 from web.templating import POLICY as BASE_POLICY
-from web.templating import PageRenderer, Pages
+from web.templating import PageRenderer
 
 PACKAGE_DIR = Path(__file__).parent
 STYLE = PACKAGE_DIR / "static" / "submit.css"
@@ -47,13 +48,6 @@ ROOT = "/submit"
 MAX_BODY = 262_144  # bytes: a form has a text of 20,000 characters, percent-encoded, and more
 _MAX_FIELDS = 400  # fields of a form: the countries are the most
 _TRAP = "website"  # a field that only programs see and fill in
-
-
-def submission_pages(*, demo: bool, provider: str = "") -> Pages:
-    """Return the templates; with *demo* each page says that its data are simulated. *provider* is
-    the host that persons may sign in with.
-    """
-    return Pages([PACKAGE_DIR / "templates"], ROOT, demo=demo, provider=provider)
 
 
 def open_page(request: Request) -> PageRenderer:
@@ -124,17 +118,18 @@ Visitor = Annotated[Submitter | None, Depends(session_of)]
 
 
 def require_session(visitor: Visitor) -> Submitter:
-    """Return the submitter of the session. Raises NotFound."""
-    return require(
-        visitor, NotFound("Your session has ended. Open “Your submissions” and ask for a link.")
-    )
+    """Return the submitter of the session. Raises SessionRequired, whose page asks for the e-mail
+    address.
+    """
+    why = "Your session has ended. Open “Your submissions” and ask for a link."
+    return require(visitor, SessionRequired(why, token_sent=False))
 
 
 Person = Annotated[Submitter, Depends(require_session)]
 
 
 def require_sender(person: Person, form: FormDep, request: Request) -> Submitter:
-    """Return the submitter of the session that sent this form. Raises NotFound, CSRFError."""
+    """Return the submitter of the session that sent this form. Raises SessionRequired, CSRFError."""
     check_session(SESSION, request, first(form, "csrf"))
     return person
 
@@ -176,8 +171,3 @@ def open_session(
     response = redirect(*segments)
     SESSION.set(request, response, session)
     return response
-
-
-def ask_address(show: PageRenderer, error: str = "", mail: str = "") -> Response:
-    """Ask a person without a session for the e-mail address."""
-    return show("identify.html", error=error, mail=mail)
