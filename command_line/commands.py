@@ -168,7 +168,7 @@ COMMANDS = {
         "examples": "command_line.queries:example_queries",
     },
     "Maintain": {
-        "keys": "command_line.operations:keys",
+        "keys": "command_line.commands:keys",
         "verify": "command_line.maintenance:app.verify",
         "store": "command_line.maintenance:store",
         "backup": "command_line.backup:app.backup",
@@ -246,5 +246,13 @@ prizes = _group(
         "show": "command_line.curation:prizes.show",
         "expert": "harvesters.admin.actions:change_expert",
         "stage": "harvesters.admin.actions:decide_stage",
+    },
+)
+keys = _group(
+    help="Keys of the admin pages and API.",
+    commands={
+        "create": "command_line.operations:app.create",
+        "list": "command_line.operations:app.list",
+        "revoke": "harvesters.admin.actions:revoke_key",
     },
 )

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from command_line.console import Json, print_json, print_note, print_some
+from command_line.console import Json, print_json, print_note, print_rows, print_some
 from command_line.settings import Context, Settings
 from command_line.workspace import harvest_context
 from harvesters.archive import archive_faults
@@ -227,12 +227,8 @@ def rebuild(
         with _open_store(settings) as opened:
             repair_store(journal, opened, faults)
         position, remaining = _compare(settings)
-    _print_differences(
-        position,
-        remaining,
-        as_json=as_json,
-        repaired=[fault for fault in faults if fault not in remaining],
-    )
+        print_note(f"repaired {len(faults) - len(remaining)} of {len(faults)} graphs")
+    _print_differences(position, remaining, as_json=as_json)
     raise typer.Exit(int(bool(remaining)))
 
 
@@ -271,25 +267,9 @@ def _compare(settings: Settings) -> tuple[int, list[Difference]]:
         )
 
 
-def _print_differences(
-    position: int,
-    faults: list[Difference],
-    *,
-    as_json: bool,
-    repaired: list[Difference] | None = None,
-) -> None:
+def _print_differences(position: int, faults: list[Difference], *, as_json: bool) -> None:
     if as_json:
-        report = {"position": position, "faults": faults}
-        print_json(report | ({} if repaired is None else {"repaired": repaired}), is_indented=True)
+        print_json({"position": position, "faults": faults}, is_indented=True)
         return
-    for fault in repaired or ():
-        print(
-            f"repaired: {fault.graph or 'the merge of all graphs'}: {fault.missing} were missing, {fault.added} were too many"
-        )
-    lines = (
-        f"{fault.graph or 'the merge of all graphs'}: {fault.missing} missing, {fault.added} too many"
-        for fault in faults
-    )
-    print_some([*lines], MAX_LISTED)
-    result = f"{len(faults)} graphs differ from" if faults else "the store matches"
-    print(f"{result} the journal at entry {position}")
+    title = f"Graphs that differ from the journal at entry {position} ({len(faults)})"
+    print_rows(faults[:MAX_LISTED], title, json=False)

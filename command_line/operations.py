@@ -20,7 +20,7 @@ from command_line.workspace import (
     open_ledger,
     print_runs,
 )
-from harvesters.admin.actions import create_key, revoke_key
+from harvesters.admin.actions import create_key
 from harvesters.admin.schemas import key_view
 from harvesters.errors import InvalidInputError
 from harvesters.ledger import operators
@@ -36,6 +36,9 @@ _ABOUT = {
     "edition": Annotated[
         str, typer.Argument(metavar="EDITION", help="Id of an edition, the stem of its file.")
     ],
+    "key_id": Annotated[
+        str, typer.Argument(metavar="ID", help="Id of the key; see `stocktake keys list`.")
+    ],
     "pair": Annotated[
         str, typer.Argument(metavar="PAIR", help="Id of a pair, as `identity queue` lists it.")
     ],
@@ -46,7 +49,7 @@ _ABOUT = {
 def make_command(operation: Operation[..., Any]) -> Any:
     """Return the command of an operation; with ``--json`` if it returns a run."""
     group, word = operation.command.split()
-    known = [name for name in ("id", "edition", "pair") if name in operation.about]
+    known = [name for name in ("id", "edition", "pair", "key_id") if name in operation.about]
     about = known[0] if known else "name" if group == "sources" else "source"
     required = {name for name, field in operation.input.model_fields.items() if field.is_required()}
 
@@ -60,9 +63,9 @@ def make_command(operation: Operation[..., Any]) -> Any:
         parameters.append(_parameter("json", Json, False))
     run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {item.name: item.annotation for item in parameters}
-    app = typer.Typer()
-    app.command(word, help=operation.function.__doc__)(run)
-    return get_group(app).commands[word]
+    single = typer.Typer()
+    single.command(word, help=operation.function.__doc__)(run)
+    return get_group(single).commands[word]
 
 
 def run_operation(
@@ -143,10 +146,10 @@ def _parse_override(values: dict[str, Any]) -> None:
             ) from error
 
 
-keys = typer.Typer(no_args_is_help=True, help="Keys of the admin pages and API.")
+app = typer.Typer()
 
 
-@keys.command()
+@app.command()
 def create(
     context: Context,
     name: Annotated[
@@ -179,7 +182,7 @@ def create(
     print_note("Copy this key now; it will not be shown again. Store it like a password.")
 
 
-@keys.command("list")
+@app.command("list")
 def list_keys(context: Context, json: Json = False) -> None:
     """List the keys, including revoked and expired ones. The secrets are not shown."""
     with open_ledger(context.obj) as ledger:
@@ -189,19 +192,3 @@ def list_keys(context: Context, json: Json = False) -> None:
         "none; create one: stocktake keys create",
     )
     print_rows(views, "Keys", json, columns, empty=empty)
-
-
-@keys.command()
-def revoke(
-    context: Context,
-    key_id: Annotated[
-        str, typer.Argument(metavar="ID", help="Id of the key; see `stocktake keys list`.")
-    ],
-    json: Json = False,
-) -> None:
-    """Revoke a key immediately and for good, and end the sessions that it started."""
-    key = run_operation(context.obj, revoke_key, key_id, {})
-    if json:
-        print_json(key_view(key, utc_now()))
-    else:
-        print(f"{key.display_name} is revoked")

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import getpass
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -386,8 +385,8 @@ _QUAD_STATISTICS = {
 
 
 class ProgressBar(Progress):
-    """A progress bar of the runs in progress: pages, records, records per second. Its display starts
-    with the first step, in a thread of its own.
+    """A progress bar of the runs in progress: records and pages. Its display starts with the first
+    step, in a thread of its own.
     """
 
     def __init__(self, console: Console, *, quiet: bool) -> None:
@@ -396,27 +395,23 @@ class ProgressBar(Progress):
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
+            TextColumn("{task.fields[pages]}"),
             TimeElapsedColumn(),
         )
         super().__init__(*columns, console=console, disable=quiet, transient=True)
-        self._runs: dict[str, tuple[TaskID, float]] = {}
+        self._runs: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:
         return self
 
     def finish(self, source: str) -> None:
         if source in self._runs:
-            self.remove_task(self._runs.pop(source)[0])
+            self.remove_task(self._runs.pop(source))
 
     def show(self, run: Run) -> None:
         self.start()
         if run.source not in self._runs:
-            task = self.add_task(run.source, total=run.reported_total, rate="")
-            self._runs[run.source] = task, time.monotonic()
-        task, started = self._runs[run.source]
-        seconds = time.monotonic() - started
+            self._runs[run.source] = self.add_task(run.source, total=None, pages="")
         pages = "1 page" if run.pages == 1 else f"{run.pages:,} pages"
-        # A rate over less than a second means nothing.
-        rate = f", {run.fetched / seconds:,.0f} records/s" if seconds >= 1 else ""
-        self.update(task, completed=run.fetched, total=run.reported_total, rate=f"{pages}{rate}")
+        task = self._runs[run.source]
+        self.update(task, completed=run.fetched, total=run.reported_total, pages=pages)

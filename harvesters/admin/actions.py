@@ -99,6 +99,7 @@ def get_key(ledger: Ledger, key_id: str) -> Key:
 
 @operation(
     Scope.ADMIN,
+    "%(name)s is revoked",
     command="keys revoke",
     api="DELETE /keys/{id}",
     form="/page/keys/{id}/revoke",

@@ -33,7 +33,8 @@ def test_a_key_is_made_shown_once_listed_and_ended(
     created = run("create", "Ada", "--scope", scope, "--expires", "30")
     listed = run("list", "--json")
     (row,) = json.loads(listed)
-    ended = run("revoke", row["id"], "--json")
+    ended = RUN.invoke(app, ["keys", "revoke", row["id"]], env=environment).output
+    (after,) = json.loads(run("list", "--json"))
 
     with closing(Ledger(f"sqlite:///{tmp_path}/data/ledger.sqlite")) as ledger:
         acts = [(act.what, act.note) for act in operators.audit_entries(ledger)]
@@ -42,7 +43,7 @@ def test_a_key_is_made_shown_once_listed_and_ended(
     assert re.fullmatch(r"stk_[0-9a-f]{8}_[\w-]{43}\n", created)
     assert created.strip()[-43:] not in listed + ended
     assert known == ["Ada", scope, "good", None]
-    assert json.loads(ended)["state"] == "revoked"
+    assert (ended, after["state"]) == (f"{row['id']} is revoked\n", "revoked")
     assert acts == [("key revoked", name), ("key created", f"{name}, {scope}")]
 
 

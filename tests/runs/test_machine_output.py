@@ -69,7 +69,7 @@ LINES: tuple[tuple[str, str], ...] = (
     ("prizes list", ""), ("prizes show", "2026"), ("shapes list", ""), ("shapes check", "shape.ttl"), ("vocabulary check", ""),
     ("vocabulary summary", ""), ("examples list", ""), ("examples run", "initiatives-by-goal"),
     ("query", "{kind}.rq"), ("diff", "entry/1 entry/2"), ("release", ""), ("keys create", "Ada --scope read"), ("keys list", ""),
-    ("keys revoke", "{id}"), ("verify", ""), ("store verify", ""), ("store rebuild", ""),
+    ("verify", ""), ("store verify", ""), ("store rebuild", ""),
 )  # fmt: skip
 
 

@@ -119,4 +119,3 @@ def test_the_bar_of_a_source_ends_with_its_run() -> None:
 
         assert [task.description for task in bar.tasks] == ["b"]
     assert "1 page" in text.getvalue()
-    assert "records/s" not in text.getvalue()
