@@ -30,7 +30,7 @@ _PAUSE = 0.1
 _MEMORY_LOOKS = 20  # one look in this many is at memory too, which the kernel counts page by page
 _TICKS = os.sysconf("SC_CLK_TCK")
 _ROLES = {
-    "publisher.follower": "follower",
+    "follower\n": "follower",
     "multiprocessing.forkserver": "readers",
     "publisher.portal.report.builder": "report",
     "spawn_main": "workers",
@@ -167,7 +167,8 @@ def processor(pid: int) -> float:
 
 
 def _role(pid: int) -> str:
-    words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    files = (Path(f"/proc/{pid}/{name}").read_bytes() for name in ("comm", "cmdline"))
+    words = b"".join(files).replace(b"\0", b" ").decode(errors="replace")
     return next((name for mark, name in _ROLES.items() if mark in words), "other" if words else "")
 
 

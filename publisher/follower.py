@@ -1,21 +1,20 @@
 """The process that follows the journal and updates every projection of it: RDF store, facets,
 search and history.
 
-It reports to the server in lines of JSON on standard output: ``reason``, why the store does not
-follow the journal, "" if it does, and ``projections``, the position of each projection and its
-error. Each byte of its standard input asks it to check the files of the newest snapshot; it ends
-when its standard input is closed.
+It reports to the server over a pipe: ``reason``, why the store does not follow the journal, "" if
+it does, and ``projections``, the position of each projection and its error. Each message of the
+server asks it to check the files of the newest snapshot; it ends when the pipe is closed.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
+from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Event, Thread
 from typing import NoReturn
@@ -27,7 +26,7 @@ from journal.journal import Journal
 from publisher.logs import configure_logging
 from publisher.store.changes import JournalReader
 from publisher.store.follow import RETRY, EmbeddedStore, Runner, discard, open_runner
-from publisher.store.process import NICE, raise_nice
+from publisher.store.process import NICE, prepare_child, raise_nice
 from publisher.store.verification import discard_damaged
 
 PAUSE = 0.25  # seconds between two checks of the journal
@@ -38,9 +37,10 @@ log = structlog.get_logger(component="follower")
 
 
 class Reports:
-    """Prints what has changed since the last report."""
+    """Sends what has changed since the last report over *connection*."""
 
-    def __init__(self) -> None:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._reason: str | None = None  # a process before this one may have reported a reason
         self._projections: dict[str, Mapping[str, object]] = {}
 
@@ -48,13 +48,13 @@ class Reports:
         """Report why the store does not follow the journal; "" if it does."""
         if reason != self._reason:
             self._reason = reason
-            print(json.dumps({"reason": reason}), flush=True)
+            self._connection.send({"reason": reason})
 
     def progress(self, projections: Mapping[str, Mapping[str, object]]) -> None:
         """Report the positions and errors of *projections* by their names."""
         if any(self._projections.get(name) != progress for name, progress in projections.items()):
             self._projections |= projections
-            print(json.dumps({"projections": projections}), flush=True)
+            self._connection.send({"projections": projections})
 
 
 def _discard_damaged(store: Path, reports: Reports) -> bool:
@@ -119,35 +119,30 @@ def _end_if_restart_helps(error: Exception, store: Path, reports: Reports) -> No
         os._exit(1)  # threads of the engine may hang on the same fault
 
 
-def read_input(check: Event) -> NoReturn:
-    """Set *check* at each byte of the standard input; end this process when it is closed, as it is
-    when its parent ends.
-    """
-    while sys.stdin.buffer.read(1):
-        check.set()
+def read_requests(connection: Connection, check: Event) -> NoReturn:
+    """Set *check* at each message; end this process when the server has closed the pipe."""
+    with suppress(EOFError, OSError):
+        while connection.recv():
+            check.set()
     os._exit(0)
 
 
-def main() -> None:
-    """Follow the journal until standard input is closed. Arguments: the folders of the journal and
-    of the store, the status file, the IRI of its graph, and ``--external`` for the store that the
-    environment names.
+def run(
+    connection: Connection, journal: Path, store: Path, status: Path, graph: str, external: bool
+) -> None:
+    """Follow *journal* until the pipe is closed: write the folder *store*, with the file *status* in
+    the graph *graph*; if *external*, the store that the environment names.
     """
-    journal, store, status = map(Path, sys.argv[1:4])
-    graph = sys.argv[4]
-    configure_logging(form=os.environ.get("STOCKTAKE_LOG_FORMAT", ""))
     raise_nice(os.getpid(), NICE)  # before other threads start: queries come first
+    prepare_child("follower")
+    configure_logging(form=os.environ.get("STOCKTAKE_LOG_FORMAT", ""))
     check = Event()
-    Thread(target=read_input, args=(check,), daemon=True).start()
+    Thread(target=read_requests, args=(connection, check), daemon=True).start()
     reader = JournalReader(Journal(journal), graph.removesuffix("status"))
-    reports = Reports()
+    reports = Reports(connection)
     parts = (reader, store, status, graph)
-    if "--external" in sys.argv:  # only then its HTTP clients are loaded
-        external = import_module("publisher.store.external.follow")
+    if external:  # only then its HTTP clients are loaded
+        follow = import_module("publisher.store.external.follow").follow_journal
         discard_files = partial(_discard_damaged, store, reports)
-        external.follow_journal(*parts, reports.reason, reports.progress, discard_files, check)
+        follow(*parts, reports.reason, reports.progress, discard_files, check)
     follow_embedded(partial(open_runner, *parts, report=reports.reason), store, reports, check)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,48 +1,142 @@
-"""Start processes of the publisher, lower their priority so that queries are not delayed, and run the
-process that updates all projections of the journal.
+"""Start processes of the publisher by the fork server, exchange messages with them, lower their
+priority so that queries are not delayed, and run the process that updates all projections of the journal.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
+import ctypes
+import gc
+import multiprocessing
 import os
+import pickle
+import signal
+import socket
+import struct
 import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any, Self
 
 import structlog
 
+from journal.processes import exit_with_parent, lock, preload, run_module, start, start_method
+from publisher.errors import StoreFailure
 from vocab.iris import Iris
 
 log = structlog.get_logger(component="store")
 
-MODULE = "publisher.follower"
+FOLLOWER = "publisher.follower"
 # The seconds before a restart double after each short run.
 RESTART_DELAY, MAX_RESTART_DELAY = 1.0, 60.0
 SHORT_RUN = 30.0  # seconds; a process that runs longer resets the delay
-# Bytes that glibc may keep unused; with this the peak memory of a load is a tenth lower.
-_MALLOC = {"MALLOC_TRIM_THRESHOLD_": "1000000"}
-_ROOT = Path(__file__).resolve().parents[2]
 NICE = 5  # nice value of what writes projections; at 10 a large load waits four times as long
+READ_AHEAD = 1 << 20  # bytes that are read of a message before they are asked for
+_SIZE = struct.Struct("!i")  # before each message of a Connection
+# Constants of <linux/prctl.h> and <malloc.h>.
+_PARENT_DEATH_SIGNAL, _NAME = 1, 15
+_TRIM_THRESHOLD, _ARENA_MAX = -1, -8
+_UNUSED = 1_000_000  # bytes that malloc may keep unused
 
 
-def command(module: str, *arguments: str) -> list[str]:
-    """Return the command line that runs *module* with this interpreter."""
-    return [sys.executable, "-m", module, *arguments]
+class ChildProcess:
+    """A process that runs a module, and the pipe to it, over which both send objects."""
+
+    def __init__(
+        self, process: BaseProcess, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self.process, self._reader, self._writer = process, reader, writer
+        self.exited = asyncio.Event()
+        asyncio.get_running_loop().add_reader(process.sentinel, self._record_exit)
+
+    @classmethod
+    async def launch(cls, module: str, environment: Mapping[str, str], *arguments: object) -> Self:
+        """Start a process that calls ``run`` of *module* with its end of the pipe and *arguments*,
+        and *environment* beside the variables of this one. Raises StoreFailure.
+
+        If the caller is cancelled, the process ends as soon as it reads from the closed pipe.
+        """
+        preload(module)
+        context = multiprocessing.get_context(start_method())
+        ours, theirs = socket.socketpair()
+        connection = Connection(theirs.detach())
+        received = (module, dict(environment), connection, *arguments)
+        process = context.Process(target=run_module, args=received, daemon=True)  # type: ignore[attr-defined]
+        try:
+            await asyncio.to_thread(_start, process, connection)
+            return cls(process, *await asyncio.open_unix_connection(sock=ours, limit=READ_AHEAD))
+        except (OSError, EOFError, asyncio.CancelledError) as error:
+            ours.close()
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            raise StoreFailure(f"{module} cannot be started: {error}") from error
+
+    @property
+    def has_exited(self) -> bool:
+        return self.exited.is_set()
+
+    def _record_exit(self) -> None:
+        asyncio.get_running_loop().remove_reader(self.process.sentinel)
+        with lock:
+            self.process.join()
+        self.exited.set()
+
+    def send(self, message: object) -> None:
+        content = pickle.dumps(message)
+        self._writer.write(_SIZE.pack(len(content)) + content)
+
+    async def read(self) -> Any:
+        """Return the next message. Raises EOFError or OSError once the process has closed the pipe."""
+        (size,) = _SIZE.unpack(await self._reader.readexactly(_SIZE.size))
+        return pickle.loads(await self._reader.readexactly(size))
+
+    def kill(self) -> None:
+        if not self.has_exited:
+            self.process.kill()
+
+    async def stop(self) -> None:
+        """Kill the process and wait until it has exited."""
+        self._writer.close()
+        self.kill()
+        await self.exited.wait()
 
 
-def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment of a subprocess: ours and *extra*, with our packages on PYTHONPATH."""
-    path = os.environ.get("PYTHONPATH")
-    return {
-        **_MALLOC,
-        **os.environ,
-        **(extra or {}),
-        "PYTHONPATH": f"{_ROOT}{os.pathsep}{path}" if path else str(_ROOT),
-    }
+def _start(process: BaseProcess, connection: Connection) -> None:
+    resource_tracker.ensure_running()  # its start would unblock SIGINT again
+    # Ctrl-C ends the server, which ends its children.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    with connection:
+        start(process)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def return_memory() -> None:
+    """Let this process return memory to the system once it is unused. Otherwise idle threads reserve
+    a third of the memory limit of a worker, and a server keeps 15 MB more.
+    """
+    with suppress(AttributeError, OSError):  # a libc without these options
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_ARENA_MAX, 2)
+        libc.mallopt(_TRIM_THRESHOLD, _UNUSED)
+
+
+def prepare_child(name: str) -> None:
+    """Prepare this process, which the system lists by *name*, to share memory with the process that
+    forked it, and to end with that process and with the server.
+    """
+    gc.freeze()  # imported objects are never collected, so that their memory stays shared
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the server, which ends its children
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        libc.prctl(_NAME, name.encode())
+        libc.prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    return_memory()
+    exit_with_parent()
 
 
 def raise_nice(process: int, nice: int) -> None:
@@ -75,37 +169,27 @@ class FollowerProcess:
     ) -> None:
         self.projections: dict[str, dict[str, object]] = {}
         self.reason = ""
-        self._data, self._secrets = data, secrets
-        self._process: asyncio.subprocess.Process | None = None
-        self._command = command(
-            MODULE,
-            *(str(data / "journal"), str(store_folder), str(data / "status.nq"), iris.status),
-            *(["--external"] if secrets else []),
-        )
+        self._data, self._secrets = data, secrets or {}
+        self._process: ChildProcess | None = None
+        places = (data / "journal", store_folder, data / "status.nq")
+        self._arguments = (*places, iris.status, bool(secrets))
 
     async def run(self) -> None:
         """Run the process and read its reports until cancelled; then kill it."""
-        pipe, delay = asyncio.subprocess.PIPE, RESTART_DELAY
+        delay = RESTART_DELAY
         while True:
             started = time.monotonic()
-            process = await asyncio.create_subprocess_exec(
-                *self._command,
-                stdin=pipe,
-                stdout=pipe,
-                env=environment(self._secrets),
-                start_new_session=True,
-            )
-            self._process = process
+            child = await ChildProcess.launch(FOLLOWER, self._secrets, *self._arguments)
+            self._process = child
             try:
-                assert process.stdout is not None
-                async for line in process.stdout:
-                    self._read_report(line)
-                code = await process.wait()
-            except asyncio.CancelledError:
-                process.kill()
-                await process.communicate()  # closes its pipes too
-                raise
-            log.warning("update process exited; restarting", module=MODULE, code=code)
+                with suppress(EOFError, OSError):
+                    while True:
+                        self._read_report(await child.read())
+                await child.exited.wait()
+            finally:
+                await child.stop()
+            code = child.process.exitcode
+            log.warning("update process exited; restarting", module=FOLLOWER, code=code)
             exited = (
                 f"the follower process exited with code {code} and is being restarted; see the log"
             )
@@ -118,18 +202,15 @@ class FollowerProcess:
         """Ask the process to verify the files of the newest snapshot and rebuild damaged ones. Does
         nothing while no process runs.
         """
-        if self._process is not None and self._process.stdin is not None:
-            with suppress(ConnectionError, RuntimeError):
-                self._process.stdin.write(b"c")
+        if self._process and not self._process.has_exited:
+            self._process.send("check")
 
-    def _read_report(self, line: bytes) -> None:
-        with suppress(ValueError, TypeError, AttributeError):
-            report = json.loads(line)
-            self.reason = self._shorten_paths(report.get("reason", self.reason))
-            for name, progress in report.get("projections", {}).items():
-                if "error" in progress:
-                    progress["error"] = self._shorten_paths(progress["error"])
-                self.projections[name] = progress
+    def _read_report(self, report: Mapping[str, Any]) -> None:
+        self.reason = self._shorten_paths(report.get("reason", self.reason))
+        for name, progress in report.get("projections", {}).items():
+            if "error" in progress:
+                progress["error"] = self._shorten_paths(progress["error"])
+            self.projections[name] = progress
 
     def _shorten_paths(self, reason: str) -> str:
         """Shorten file names to paths in the data folder, since the reason is public; return text

@@ -19,6 +19,7 @@ from cachetools import LRUCache
 from journal.errors import JournalError
 from journal.files import SharedLock
 from journal.journal import Journal
+from journal.processes import preload
 from journal.store import read_origin
 from languages.translations import TranslatableText
 from publisher.background import in_background
@@ -27,7 +28,7 @@ from publisher.errors import NotReady, StoreError
 from publisher.limits import Limits
 from publisher.rdf import Row, parse_rows
 from publisher.store.external.client import StoreProbe, StoreURLs
-from publisher.store.process import FollowerProcess
+from publisher.store.process import FOLLOWER, FollowerProcess
 from publisher.store.releases import OpenReleases, discard_damaged_stores
 from publisher.store.snapshots import Snapshot, newest_snapshot
 from publisher.store.verification import first_fault
@@ -106,6 +107,8 @@ class QueryService:
         self._answers: LRUCache[_CachedQuery, list[Row]] = LRUCache(CACHED)
 
     async def __aenter__(self) -> QueryService:
+        if self._follow:
+            preload(FOLLOWER)
         for part in (self.pool, self.releases):
             self._open.push_async_callback(part.close)
         await self._try_refresh()

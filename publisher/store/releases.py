@@ -13,12 +13,12 @@ import asyncio
 import json
 import os
 import shutil
-import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pyoxigraph
@@ -29,7 +29,6 @@ from pyoxigraph import NamedNode, Store
 
 from journal.files import FileLock, replace_file
 from journal.journal import Journal
-from journal.processes import exit_with_parent
 from languages.translations import TranslatableText
 from publisher.errors import (
     DamagedRelease,
@@ -41,7 +40,7 @@ from publisher.errors import (
 from publisher.store.changes import JournalReader
 from publisher.store.columns.database import FILE, ColumnDatabase, open_statements
 from publisher.store.follow import load, replace_graph
-from publisher.store.process import NICE, command, environment, raise_nice
+from publisher.store.process import NICE, ChildProcess, prepare_child, raise_nice
 from publisher.store.search.index import SearchUpdater
 from publisher.store.snapshots import FORMAT, Snapshot, newest_snapshot, write_checksums
 from publisher.store.verification import first_fault
@@ -386,19 +385,13 @@ class OpenReleases:
         )
 
     async def _build(self, number: int, texts: bool) -> None:
-        module, flag = "publisher.store.releases", "texts" if texts else ""
-        line = command(module, str(self._data), str(number), self._base, str(os.getpid()), flag)
         async with self._build_lock:
-            process = await asyncio.create_subprocess_exec(
-                *line, stdin=asyncio.subprocess.DEVNULL, env=environment(), start_new_session=True
-            )
+            builder = await ChildProcess.launch(__name__, {}, self._data, number, self._base, texts)
             try:
-                code = await process.wait()
-            except asyncio.CancelledError:
-                process.kill()
-                await process.wait()
-                raise
-        if code:
+                await builder.exited.wait()
+            finally:
+                await builder.stop()
+        if code := builder.process.exitcode:
             log.error("release store could not be built", release=number, code=code)
 
     async def close(self) -> None:
@@ -407,17 +400,8 @@ class OpenReleases:
         await asyncio.gather(*self._builds.values(), return_exceptions=True)
 
 
-def main() -> None:
-    """Build the store of a release. Arguments: data folder, release number, base IRI, parent
-    process id, "texts" for its search index too.
-    """
-    folder, number, base, parent, texts = sys.argv[1:]
-    data = Path(folder)
-    exit_with_parent(int(parent))
+def run(_connection: Connection, data: Path, number: int, base: str, texts: bool) -> None:
+    """Build the store of release *number* under *data*, with its search index if *texts*."""
     raise_nice(os.getpid(), NICE)
-    release = read_manifest(data / "releases" / number)
-    create_store(data, release, Iris(base), texts=bool(texts))
-
-
-if __name__ == "__main__":
-    main()
+    prepare_child("release-store")
+    create_store(data, read_manifest(data / "releases" / f"{number}"), Iris(base), texts=texts)

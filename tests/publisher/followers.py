@@ -4,14 +4,20 @@ tenth of a second for every entry.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from multiprocessing import Pipe, get_context
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import MappingProxyType
 
 from journal.journal import Journal
+from journal.processes import run_module, start_method
 from publisher.store.changes import JournalReader
 from publisher.store.follow import EmbeddedStore, Runner
+from publisher.store.process import FOLLOWER
 from publisher.store.search.index import SearchUpdater
 from publisher.store.snapshots import newest_snapshot
 from vocab.iris import Iris
@@ -30,6 +36,29 @@ def follower(
     store = EmbeddedStore(reader, data / folder, data / "status.nq", iris.status, now)
     opened = [index(data / folder / "text", reader, store.columns.statements) for index in indexes]
     return Runner(store, store.sliced, *opened)
+
+
+@contextmanager
+def follower_process(
+    data: Path, status_graph: str, environment: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[tuple[BaseProcess, Connection]]:
+    """Start a follower of *data*, of the external store that *environment* names, if any; yield its
+    process, which is killed at the end, and the pipe with its reports.
+    """
+    places = (data / "journal", data / "store", data / "status.nq", status_graph)
+    reports, theirs = Pipe()
+    process = get_context(start_method()).Process(  # type: ignore[attr-defined]
+        target=run_module,
+        args=(FOLLOWER, dict(environment), theirs, *places, bool(environment)),
+    )
+    process.start()
+    theirs.close()
+    try:
+        yield process, reports
+    finally:
+        process.kill()
+        process.join()
+        reports.close()
 
 
 def _is_building(runner: Runner[EmbeddedStore]) -> bool:

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import httpx
 from live_server import ROOT
-from processes import free_port, started, wait_for_url
+from processes import children, free_port, started, wait_for_url
 
 _PIECE = 1 << 16  # bytes
 
@@ -61,16 +61,11 @@ def running(settings: dict[str, str], *words: str) -> Iterator[tuple[str, int]]:
         yield url, process.pid
 
 
-def child(parent_id: int, module: str) -> int:
-    """Find the process below *parent_id* that runs *module*."""
-    for result in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int(result.joinpath("stat").read_text().rpartition(")")[2].split()[1])
-            if parent == parent_id and module in result.joinpath("cmdline").read_text().split("\0"):
-                return int(result.name)
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    raise LookupError(module)
+def child(parent: int, name: str) -> int:
+    """Find the process below *parent*, at any depth, that the system lists by *name*."""
+    return next(
+        pid for pid in children(parent) if Path(f"/proc/{pid}/comm").read_text().strip() == name
+    )
 
 
 @contextmanager

@@ -4,7 +4,6 @@ an entry is loaded.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -23,8 +22,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from followers import follower_process
 from live_server import served
-from processes import ELSEWHERE, Process, free_port
+from processes import ELSEWHERE, free_port
 from publish_fixture import settle
 from pyoxigraph import QueryBoolean, QueryResultsFormat, QuerySolutions, Store
 from small_world import IRIS, plain, record_rows
@@ -249,20 +249,16 @@ def test_a_store_that_answers_again_is_reported_before_it_is_loaded(
     port = free_port()
     with started("oxigraph", tmp_path / "first", port=port) as engine:
         address = engine.address
-    data = [str(path) for path in (small / "journal", tmp_path / "store", small / "status.nq")]
-    command = [sys.executable, "-m", "publisher.follower", *data, IRIS.status, "--external"]
-    environment = {**os.environ, **address.environment()}
-    follower = Process(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
-    try:
-        assert follower.stdout
-        reports = (json.loads(line) for line in follower.stdout)
+    data = tmp_path / "data"
+    shutil.copytree(small / "journal", data / "journal")
+    shutil.copy(small / "status.nq", data)
+    with follower_process(data, IRIS.status, address.environment()) as (_, received):
+        reports = iter(received.recv, None)
         lines = (report["reason"] for report in reports if "reason" in report)
         reasons = [next(lines)]
         with started("oxigraph", tmp_path / "store", port=port):
             while reasons[-1]:
                 reasons.append(next(lines))
-    finally:
-        follower.discard()
 
     assert "does not answer" in reasons[0]
     assert reasons[-2:] == ["the store answers again; the journal is being loaded into it", ""]

@@ -4,8 +4,6 @@ what is missing; its branding is on all pages.
 
 from __future__ import annotations
 
-import asyncio
-import json
 import re
 import subprocess
 import sys
@@ -18,13 +16,14 @@ import httpx
 import pytest
 from app_client import asking
 from event_loops import session_loop
+from followers import follower_process
+from live_server import ROOT
 
 from journal.journal import Journal
 from publisher.app import SiteOptions, create_app
 from publisher.limits import Limits
 from publisher.portal.first_start import FirstStart
 from publisher.store.follow import writer_lock
-from publisher.store.process import command, environment
 from publisher.store.query_service import QueryService
 from publisher.store.search.index import SearchUpdater
 from vocab.iris import Iris
@@ -190,7 +189,7 @@ def test_a_follower_that_waits_for_another_one_reports_which(tmp_path: Path) -> 
         [sys.executable, "-c", code, str(tmp_path / "lock")],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env=environment(),
+        cwd=ROOT,
         text=True,
     )
     reasons: list[str] = []
@@ -213,30 +212,12 @@ def test_a_follower_that_waits_for_another_one_reports_which(tmp_path: Path) -> 
     assert reasons[1] == ""
 
 
-async def test_a_follower_that_cannot_write_reports_the_reason(tmp_path: Path) -> None:
+def test_a_follower_that_cannot_write_reports_the_reason(tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "snapshots").write_text("a file where a folder should be")
-    line = command(
-        "publisher.follower",
-        str(tmp_path / "journal"),
-        str(tmp_path / "store"),
-        str(tmp_path / "status.nq"),
-        "https://x/status",
-    )
 
-    process = await asyncio.create_subprocess_exec(
-        *line,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        env=environment(),
-    )
-    try:
-        assert process.stdout is not None
-        output_line = await asyncio.wait_for(process.stdout.readline(), 60)
-    finally:
-        process.kill()
-        await process.wait()
+    with follower_process(tmp_path, "https://x/status") as (_, reports):
+        reason = reports.recv()["reason"]
 
-    assert "store cannot be written" in json.loads(output_line)["reason"]
-    assert "snapshots" in json.loads(output_line)["reason"]
+    assert "store cannot be written" in reason
+    assert "snapshots" in reason

@@ -86,9 +86,7 @@ def publishers(
             for url in (second, third):
                 settle(url)
             with balanced(port, first, second, third) as balancer:
-                yield Publishers(
-                    first, second, third, balancer, one, child(process, "publisher.follower")
-                )
+                yield Publishers(first, second, third, balancer, one, child(process, "follower"))
 
 
 def settle(url: str) -> None:

@@ -8,7 +8,6 @@ import asyncio
 import base64
 import gzip
 import hashlib
-import os
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -33,7 +32,7 @@ from publisher.portal.releases import sort_by_code
 from publisher.releases.builder import apply_retention, build_release
 from publisher.store import releases as release_stores
 from publisher.store.columns.engine import open_columns
-from publisher.store.process import command, environment
+from publisher.store.process import ChildProcess
 from publisher.store.query_service import QueryService
 from publisher.store.snapshots import checksum_faults
 from publisher.store.verification import build_local, first_fault
@@ -253,13 +252,11 @@ async def test_processes_build_the_store_of_a_release_one_after_another(
         asyncio.to_thread(release_stores.create_store, data, release, IRIS)
     )
     await wait_until_async((part / "store").exists, "the store to be begun")
-    other = await asyncio.create_subprocess_exec(
-        *command(release_stores.__name__, str(data), "1", IRIS.base, str(os.getpid()), ""),
-        env=environment(),
-    )
+    other = await ChildProcess.launch(release_stores.__name__, {}, data, 1, IRIS.base, False)
 
-    assert await other.wait() == 0
-    await building
+    await asyncio.gather(other.exited.wait(), building)
+    await other.stop()
+    assert other.process.exitcode == 0
     assert list(checksum_faults(part.with_name("1"))) == []
     assert not part.exists()
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from followers import follower, level
-from processes import Process
+from followers import follower, follower_process, level
+from live_server import ROOT
 from pyoxigraph import DefaultGraph, Literal, NamedNode, Quad, RdfFormat, Store
 from rows import each
 from waiting import wait_until
@@ -35,7 +35,7 @@ from publisher.store.follow import (
     open_runner,
     replace_graph,
 )
-from publisher.store.process import MODULE, NICE, command, environment
+from publisher.store.process import NICE
 from publisher.store.query_service import QueryService
 from publisher.store.search.index import SearchUpdater
 from publisher.store.snapshots import (
@@ -169,7 +169,7 @@ def test_the_nice_value_of_a_process_is_raised_and_never_lowered(started: int, t
     code = f"{imports}; {begin}; {ordinary}; raise_nice(os.getpid(), {NICE}); print(os.nice(0))"
 
     completed = subprocess.run(
-        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
     )
 
     assert (completed.stderr, completed.stdout.strip()) == ("", str(then))
@@ -178,18 +178,11 @@ def test_the_nice_value_of_a_process_is_raised_and_never_lowered(started: int, t
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists the threads of a process")
 def test_all_threads_of_the_follower_have_a_lower_priority(tmp_path: Path) -> None:
     commit(tmp_path, (f"A {quad(n, 1)}" for n in range(100)))
-    places = (tmp_path / "journal", tmp_path / "store", tmp_path / "status.nq", IRIS.status)
-    with subprocess.Popen(
-        command(MODULE, *map(str, places)),
-        env=environment(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as process:
-        assert process.stdout
-        next(line for line in process.stdout if b'"search": {"position": 1}' in line)
+    with follower_process(tmp_path, IRIS.status) as (process, reports):
+        while reports.recv().get("projections", {}).get("search") != {"position": 1}:
+            pass
         threads = [int(task.name) for task in Path(f"/proc/{process.pid}/task").iterdir()]
         values = {os.getpriority(os.PRIO_PROCESS, thread) for thread in threads}
-        process.kill()
 
     assert len(threads) > 2
     assert values == {NICE}
@@ -209,12 +202,6 @@ def test_rows_applied_in_part_and_then_all_again_give_the_same_store(applied: in
     assert set(twice) == set(once)
 
 
-def _running(data: Path) -> Process:
-    places = [str(data / name) for name in ("journal", "store", "status.nq")]
-    line = command("publisher.follower", *places, IRIS.status)
-    return Process(line, stdin=subprocess.PIPE, env=environment())
-
-
 def test_a_follower_killed_at_its_work_and_started_again_makes_the_same_store(
     tmp_path: Path, follow: Follow
 ) -> None:
@@ -224,10 +211,8 @@ def test_a_follower_killed_at_its_work_and_started_again_makes_the_same_store(
     )
     folder = tmp_path / "store"
     for reached in ("position.json", "store/CURRENT", "snapshots"):
-        process = _running(tmp_path)
-        what = f"the follower to write {reached}"
-        wait_until((folder / reached).exists, what, output=process.output, pause=0.002)
-        process.discard()
+        with follower_process(tmp_path, IRIS.status):
+            wait_until((folder / reached).exists, f"the follower to write {reached}", pause=0.002)
 
     following = follow(tmp_path)
     following.step()

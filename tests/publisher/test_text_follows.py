@@ -6,15 +6,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from followers import follower
-from processes import Process
+from followers import follower, follower_process
 from structlog.testing import capture_logs
 from waiting import wait_until
 
@@ -23,7 +21,6 @@ from journal.journal import Journal
 from publisher.sparql.rewriting import rewrite
 from publisher.store.columns.database import ColumnUpdater
 from publisher.store.follow import EmbeddedStore, Runner
-from publisher.store.process import command, environment
 from publisher.store.query_service import QueryService
 from publisher.store.search.index import SearchUpdater
 from publisher.store.search.query import SearchRequest
@@ -315,7 +312,6 @@ def test_killed_while_an_organization_is_renamed_it_ends_in_the_same_index(
     many: Path, tmp_path: Path, reached: str
 ) -> None:
     shutil.copytree(many, tmp_path, dirs_exist_ok=True)
-    folders = (str(tmp_path / "journal"), str(tmp_path / "store"), str(tmp_path / "status.nq"))
     files = {*(tmp_path / "store" / "text" / "index").iterdir()}
 
     # The store shows the entry first, and then the index follows.
@@ -325,13 +321,8 @@ def test_killed_while_an_organization_is_renamed_it_ends_in_the_same_index(
             return bool({*(tmp_path / "store" / "text" / "index").iterdir()} - files)
         return at is not None and (at.position if reached == "store" else at.text) == 3
 
-    process = Process(
-        command("publisher.follower", *folders, IRIS.status),
-        stdin=subprocess.PIPE,
-        env=environment(),
-    )
-    wait_until(is_reached, f"the {reached} to reach entry 3", output=process.output, pause=0.002)
-    process.discard()
+    with follower_process(tmp_path, IRIS.status):
+        wait_until(is_reached, f"the {reached} to reach entry 3", pause=0.002)
 
     second = indexed(tmp_path)
     try:
@@ -428,20 +419,9 @@ def test_killed_at_any_point_it_ends_in_the_same_index(
     ]
     for start in range(0, len(rows), 3_500):
         Journal(tmp_path / "journal").append(rows[start : start + 3_500], run="r", time=FIRST)
-    folders = (str(tmp_path / "journal"), str(tmp_path / "store"), str(tmp_path / "status.nq"))
-    process = Process(
-        command("publisher.follower", *folders, IRIS.status),
-        stdin=subprocess.PIPE,
-        env=environment(),
-    )
     text = tmp_path / "store" / "text"
-    wait_until(
-        lambda: any(text.glob(reached)),
-        f"the follower to write {reached}",
-        output=process.output,
-        pause=0.002,
-    )
-    process.discard()
+    with follower_process(tmp_path, IRIS.status):
+        wait_until(lambda: any(text.glob(reached)), f"the follower to write {reached}", pause=0.002)
 
     at = latest(follow(tmp_path))
 

@@ -63,7 +63,8 @@ def modules(pids: set[int]) -> set[str]:
     results = set()
     for pid in pids:
         try:
-            results.add(Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode())
+            names = (Path(f"/proc/{pid}/{file}").read_text() for file in ("comm", "cmdline"))
+            results.add(" ".join(names).replace("\0", " "))
         except (FileNotFoundError, ProcessLookupError):
             continue  # the process has ended
     return results
@@ -112,7 +113,7 @@ def check_children_end(process: Process, *names: str) -> None:
         process.discard()
 
 
-READERS = ("multiprocessing.forkserver", "publisher.follower")
+READERS = ("reader\n", "follower\n")
 
 
 @pytest.mark.parametrize("command", ["serve", "up"])

@@ -9,25 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import multiprocessing
-import pickle
 import signal
-import socket
-import struct
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from math import ceil
-from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import structlog
 from cachetools import LRUCache
 
-from journal.processes import lock, preload, run_module, start, start_method
 from journal.tracing import open_span
 from languages.translations import TranslatableText
 from publisher.background import log_failure
@@ -45,7 +37,7 @@ from publisher.errors import (
     TooManyQueries,
 )
 from publisher.limits import Limits
-from publisher.store.process import raise_nice
+from publisher.store.process import ChildProcess, raise_nice
 from publisher.store.workers.query_request import (
     MEMORY_TEXT,
     QueryRequest,
@@ -59,8 +51,6 @@ READER = "publisher.store.workers.reader"
 LOW_PRIORITY_AFTER = 1.0  # seconds of CPU time after which a query continues at low priority
 LOW_PRIORITY = 15  # nice value: a query at normal priority gets thirty times as much CPU time
 INTERNAL_QUEUE = 1_000  # internal queries that may wait: as many as there may be connections
-READ_AHEAD = 1 << 20  # bytes that are read of a response before they are asked for
-_SIZE = struct.Struct("!i")  # before each message of a Connection
 # The exit codes of the engine when it runs out of memory.
 _OUT_OF_MEMORY = {-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGKILL}
 
@@ -167,67 +157,31 @@ class AdmissionQueue:
                 turn.called.set_result(None)
 
 
-class Worker:
-    """A worker process and the pipe to it; it runs one query at a time. *late*: it was killed at
-    its time limit; *slow*: its priority was lowered, so that it is replaced after its query.
+class Worker(ChildProcess):
+    """A worker process, which has at most *memory* bytes and runs one query at a time. *late*: it
+    was killed at its time limit; *slow*: its priority was lowered, so that it is replaced after its
+    query.
     """
 
-    def __init__(
-        self,
-        process: BaseProcess,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        memory: int,
-    ) -> None:
-        self.process, self.memory = process, memory
-        self.snapshot = ""
-        self.late = self.slow = False
-        self._reader, self._writer = reader, writer
-        self._exited = asyncio.Event()
-        asyncio.get_running_loop().add_reader(process.sentinel, self._record_exit)
+    snapshot = ""
+    late = slow = False
+    memory = 0
 
     @classmethod
     async def start(
         cls, memory: int, module: str = READER, environment: Mapping[str, str] | None = None
     ) -> Worker:
-        """Start a process that runs *module* with at most *memory* bytes, and *environment* beside
-        the variables of this one. Raises StoreFailure.
-
-        If the caller is cancelled, the process ends as soon as it reads from the closed pipe.
-        """
-        preload(module)
-        context = multiprocessing.get_context(start_method())
-        ours, theirs = socket.socketpair()
-        connection = Connection(theirs.detach())
-        arguments = (module, dict(environment or {}), connection, memory)
-        process = context.Process(target=run_module, args=arguments, daemon=True)  # type: ignore[attr-defined]
-        try:
-            await asyncio.to_thread(_start, process, connection)
-            streams = await asyncio.open_unix_connection(sock=ours, limit=READ_AHEAD)
-            return cls(process, *streams, memory)
-        except (OSError, EOFError, asyncio.CancelledError) as error:
-            ours.close()
-            if isinstance(error, asyncio.CancelledError):
-                raise
-            raise StoreFailure(f"no query worker can be started: {error}") from error
-
-    @property
-    def has_exited(self) -> bool:
-        return self._exited.is_set()
-
-    def _record_exit(self) -> None:
-        asyncio.get_running_loop().remove_reader(self.process.sentinel)
-        with lock:
-            self.process.join()
-        self._exited.set()
+        """Start a worker that runs *module*. Raises StoreFailure."""
+        worker = await cls.launch(module, environment or {}, memory)
+        worker.memory = memory
+        return worker
 
     async def ask(self, snapshot: str, request: QueryRequest | None = None) -> ResponsePart:
         """Send a query of *snapshot*, a folder, or None only to open that; return the first part
         of the response. Raises PublisherError.
         """
         self.snapshot = snapshot
-        message = pickle.dumps((snapshot, request))
-        self._writer.write(_SIZE.pack(len(message)) + message)
+        self.send((snapshot, request))
         return await self.receive()
 
     async def receive(self) -> ResponsePart:
@@ -235,19 +189,12 @@ class Worker:
         its exit code means.
         """
         try:
-            (size,) = _SIZE.unpack(await self._reader.readexactly(_SIZE.size))
-            message: ResponsePart | PublisherError = pickle.loads(
-                await self._reader.readexactly(size)
-            )
+            message: ResponsePart | PublisherError = await self.read()
         except (EOFError, OSError) as error:
             raise await self._exit_error() from error
         if isinstance(message, PublisherError):
             raise message
         return message
-
-    def kill(self) -> None:
-        if not self.has_exited:
-            self.process.kill()
 
     def expire(self) -> None:
         """Kill the process because its time limit is reached."""
@@ -271,14 +218,8 @@ class Worker:
         if self.process.pid:
             raise_nice(self.process.pid, nice)
 
-    async def stop(self) -> None:
-        """Kill the process and wait until it has exited."""
-        self._writer.close()
-        self.kill()
-        await self._exited.wait()
-
     async def _exit_error(self) -> PublisherError:
-        await self._exited.wait()
+        await self.exited.wait()
         if self.late:
             return TimeLimit(TIME_TEXT)
         code = self.process.exitcode
@@ -286,15 +227,6 @@ class Worker:
         if code in _OUT_OF_MEMORY and Path(self.snapshot).exists():
             return MemoryLimit(MEMORY_TEXT)
         return StoreFailure(f"a query worker exited with code {code}")
-
-
-def _start(process: BaseProcess, connection: Connection) -> None:
-    resource_tracker.ensure_running()  # its start would unblock SIGINT again
-    # Ctrl-C ends the server, which ends its children.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    with connection:
-        start(process)
-    signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Answer:

@@ -17,7 +17,6 @@ import logging
 import platform
 import re
 import resource
-import signal
 import struct
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -43,7 +42,6 @@ from pyoxigraph import (
 )
 
 from journal.files import SharedLock
-from journal.processes import exit_with_parent
 from publisher.errors import (
     MemoryLimit,
     NoFormat,
@@ -54,6 +52,7 @@ from publisher.errors import (
 )
 from publisher.rdf import PREFIXES, parse_node, replace_invalid_characters
 from publisher.store.columns.engine import open_columns, parse
+from publisher.store.process import prepare_child
 from publisher.store.workers.query_request import (
     CHUNK_SIZE,
     MEMORY_TEXT,
@@ -93,11 +92,9 @@ _KEYWORDS = (
 )
 _POSITION = re.compile(r"error at (\d+):(\d+): (.*)", re.DOTALL)
 _CHARACTER_CLASSES = re.compile(r"\[[^\[\]]*\](?:,\s*|\s*\|\s*)?|'\\u\S+")
-# Constants of <linux/prctl.h>, <linux/seccomp.h> and <malloc.h>.
-_PARENT_DEATH_SIGNAL, _NO_NEW_PRIVILEGES, _SECCOMP, _FILTER = 1, 38, 22, 2
-_TRIM_THRESHOLD, _ARENA_MAX = -1, -8
+# Constants of <linux/prctl.h> and <linux/seccomp.h>.
+_NO_NEW_PRIVILEGES, _SECCOMP, _FILTER = 38, 22, 2
 _SOCKET = {"x86_64": 41, "aarch64": 198, "riscv64": 198}  # the number of socket(2)
-_UNUSED = 1_000_000  # bytes that malloc may keep unused
 
 
 class QueriedSnapshot(Protocol):
@@ -156,21 +153,12 @@ def serve(connection: Connection, open_snapshot: Callable[[str], QueriedSnapshot
 
 
 def limit_process(memory: int) -> None:
-    """Limit the address space of this process to *memory* bytes, disable core dumps, which would
-    fill the disk, and let it end with the server and with the process that forked it.
+    """Limit the address space of this process to *memory* bytes, and disable core dumps, which would
+    fill the disk.
     """
-    gc.freeze()  # imported objects are never collected, so that their memory stays shared
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the server, which ends its children
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        libc.prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
-        with suppress(AttributeError):  # a libc without these options
-            # Otherwise idle threads reserve a third of the memory limit.
-            libc.mallopt(_ARENA_MAX, 2)
-            libc.mallopt(_TRIM_THRESHOLD, _UNUSED)
+    prepare_child("reader")
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    exit_with_parent()
 
 
 def refuse_sockets() -> bool:
