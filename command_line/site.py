@@ -21,9 +21,10 @@ import structlog
 from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import MutableHeaders
 from starlette.responses import RedirectResponse
 from starlette.routing import Mount, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from command_line.services import subcommand
 from command_line.settings import ALL_ADDRESSES, Settings
@@ -38,7 +39,6 @@ from harvesters.notifications.delivery import MAIL, WEBHOOK, derive_secret
 from harvesters.notifications.reports import write_confirmation, write_digest
 from harvesters.participation.check import Duplicate, DuplicateFinder
 from harvesters.participation.comments import shown_comments
-from harvesters.participation.inbox_api import InboxLink, takes_notifications
 from harvesters.participation.submitters import SubmissionContext, parse_provider
 from harvesters.runs.reported_problems import file_problem, problem_target, reported_problem
 from harvesters.runs.run_log import is_schedule_running
@@ -247,6 +247,7 @@ _ADMIN, _PARTICIPATION = "harvesters.admin.app", "harvesters.participation.app"
 # The modules that read uploads. If they were not preloaded, each upload would take half a second
 # more; a server that takes none starts half a second earlier without them.
 _UPLOADS = tuple(f"harvesters.participation.{name}" for name in ("tables", "uploads"))
+INBOX = '</inbox>; rel="http://www.w3.org/ns/ldp#inbox"'
 SUBMISSION_PATHS = ("/submissions", "/submit", "/inbox", "/picture")
 # The number of things that the matcher compares, and the least similarity of their titles.
 _CANDIDATES, _LIKE = 20, 0.5
@@ -428,6 +429,28 @@ class LazyApp:
         await self._app(scope, receive, send)
 
 
+class InboxLink:
+    """Add the link to the inbox to the responses of the home page, things and records, while
+    *is_open*.
+    """
+
+    def __init__(self, app: ASGIApp, is_open: Callable[[], bool]) -> None:
+        self._app, self._is_open = app, is_open
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = str(scope.get("path", ""))
+
+        async def send_with_link(message: Message) -> None:
+            if message["type"] == "http.response.start" and self._is_open():
+                MutableHeaders(scope=message).append("Link", INBOX)
+            await send(message)
+
+        is_advertised = scope["type"] == "http" and (
+            path == "/" or path.startswith(("/id/", "/page/", "/record/"))
+        )
+        await self._app(scope, receive, send_with_link if is_advertised else send)
+
+
 def combine_apps(public: FastAPI, admin: AdminContext, submissions: SubmissionContext) -> Starlette:
     """Combine the public portal, the admin pages and the submissions in one application, which
     closes the ledgers of *admin* and *submissions*. Each handles its own requests and errors.
@@ -454,6 +477,6 @@ def combine_apps(public: FastAPI, admin: AdminContext, submissions: SubmissionCo
             for name in SUBMISSION_PATHS
             for path in (name, f"{name}/{{_:path}}")
         ),
-        Mount("", InboxLink(public, partial(takes_notifications, submissions))),
+        Mount("", InboxLink(public, submissions.takes_notifications)),
     ]
     return Starlette(routes=routes, lifespan=lifespan)

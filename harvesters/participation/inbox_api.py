@@ -12,9 +12,7 @@ from typing import Any
 
 import orjson
 from fastapi import APIRouter, Depends, Request
-from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from harvesters.errors import HarvestError, ParseError, require
 from harvesters.ledger import submissions
@@ -32,34 +30,6 @@ from harvesters.site import InvalidValue, NotFound, RequestRefused, UnsupportedM
 from vocab.iris import is_web
 
 PATH = "/inbox"
-LINK = f'<{PATH}>; rel="http://www.w3.org/ns/ldp#inbox"'
-
-
-class InboxLink:
-    """Add the link to the inbox to the responses of the home page, things and records, while
-    *is_open*.
-    """
-
-    def __init__(self, app: ASGIApp, is_open: Callable[[], bool]) -> None:
-        self._app, self._is_open = app, is_open
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = str(scope.get("path", ""))
-
-        async def send_with_link(message: Message) -> None:
-            if message["type"] == "http.response.start" and self._is_open():
-                MutableHeaders(scope=message).append("Link", LINK)
-            await send(message)
-
-        is_advertised = scope["type"] == "http" and (
-            path == "/" or path.startswith(("/id/", "/page/", "/record/"))
-        )
-        await self._app(scope, receive, send_with_link if is_advertised else send)
-
-
-def takes_notifications(context: SubmissionContext) -> bool:
-    """Return whether the inbox is open: submissions are, and other installations are named."""
-    return context.is_open() and bool(SubmissionsOptions.of(context.submission_source()).inboxes)
 
 
 _ID = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]{1,20}:[^\s<>\"{}|\\^`]{1,500}\Z")

@@ -21,6 +21,7 @@ from harvesters.ledger.participation import Link, Purpose, Submission, Submitter
 from harvesters.ledger.submissions import new_id
 from harvesters.notifications.delivery import MAIL
 from harvesters.participation.check import DuplicateFinder
+from harvesters.protocols.submissions import SubmissionsOptions
 from harvesters.site import (
     Closed,
     Credentials,
@@ -147,6 +148,10 @@ class SubmissionContext(Site):
 
     def is_open(self) -> bool:
         return self._open_source() is not None
+
+    def takes_notifications(self) -> bool:
+        """Return whether the inbox is open: submissions are, and other installations are named."""
+        return self.is_open() and bool(SubmissionsOptions.of(self.submission_source()).inboxes)
 
     def waiting(self) -> tuple[int, datetime | None] | None:
         """Return how many submissions wait for a moderator, and the time since which the oldest

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from command_line.curation import inbox as app
 from command_line.settings import Settings
+from command_line.site import InboxLink
 from harvesters.admin.context import AdminContext
 from harvesters.ledger import operators, submissions
 from harvesters.ledger.models import Scope
@@ -25,7 +26,6 @@ from harvesters.notifications import coar
 from harvesters.notifications.delivery import Channels, deliver
 from harvesters.participation import moderation
 from harvesters.participation.app import create_submissions
-from harvesters.participation.inbox_api import InboxLink, takes_notifications
 from harvesters.participation.submitters import SubmissionContext
 from vocab.iris import BASE
 
@@ -257,7 +257,7 @@ async def test_a_body_that_is_large_another_type_or_no_json_is_refused(
     two.world.set_definition(definition())  # without named inboxes nothing is accepted
     refused = await two.client.post("/inbox", json=notification(one, two), headers=JSON_LD)
     assert refused.status_code == 403
-    assert [takes_notifications(each.world.context) for each in pair] == [True, False]
+    assert [each.world.context.takes_notifications() for each in pair] == [True, False]
 
 
 async def test_an_offer_of_another_installation_cannot_be_undone(
