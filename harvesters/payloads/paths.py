@@ -45,7 +45,10 @@ XML_PREFIXES = {
     "mods": "http://www.loc.gov/mods/v3",
 }
 # Most paths are names, which need no interpreter of JMESPath or XPath: it takes most of the time.
-_ATTRIBUTE = re.compile(r"@[A-Za-z_]\w*\Z", re.ASCII)
+_ELEMENT_STEP = r"(?:(?:\*|[A-Za-z]\w*):)?[A-Za-z_]\w*"
+_STEPS = re.compile(
+    rf"(?:{_ELEMENT_STEP}(?:/{_ELEMENT_STEP})*+(?:/|\Z))?+(?:@[A-Za-z_]\w*)?\Z", re.ASCII
+)
 _MEMBER = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\[\d{1,9}\])*\Z", re.ASCII)
 _STEP = re.compile(r"\w+", re.ASCII)
 _ANY_NAMESPACE = re.compile(r"\*:([\w.-]+)")
@@ -74,12 +77,33 @@ def compile_path(
         search = compile_jmespath(text, where)
         if reads := READS.get():
             reads.expressions.append(set(_WORD.findall(text)))
-    elif _ATTRIBUTE.match(text):
-        name = text[1:]
-        return lambda node: [] if (value := node.get(name)) is None else [value]
+    elif _STEPS.match(text) and (find := _find_steps(text, {**XML_PREFIXES, **prefixes})):
+        return find
     else:
         search = _compile_xpath(text, where, prefixes)
     return lambda row: values if isinstance(values := search(row), list) else as_list(values)
+
+
+def _find_steps(text: str, namespaces: Mapping[str, str]) -> Find | None:
+    """Return the function that follows the names of elements, at last that of an attribute; None if a
+    prefix is unknown.
+    """
+    path, _, attribute = text.partition("@")
+    names = [step.rpartition(":")[::2] for step in path.split("/") if step]
+    spaces = {**namespaces, "*": "*"}
+    if not {prefix for prefix, _ in names if prefix} <= spaces.keys():
+        return None
+    tags = [f"{{{spaces[prefix]}}}{name}" if prefix else name for prefix, name in names]
+
+    def find(node: _Element) -> list[Any]:
+        nodes = [node]
+        for tag in tags:
+            nodes = [child for each in nodes for child in each.iterchildren(tag)]
+        if attribute:
+            return [value for each in nodes if (value := each.get(attribute)) is not None]
+        return nodes
+
+    return find
 
 
 def _find_member(steps: list[str]) -> Find:
