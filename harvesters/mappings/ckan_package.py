@@ -276,8 +276,8 @@ def _kind(table: FieldTable, fields: Fields) -> type[Resource]:
     """Return the class of a package: an initiative if it states a type of activity, else what its
     type says.
     """
-    is_activity = table.words("activity_types", fields)
-    return Initiative if is_activity else table.lexicon.kind(table.words("type", fields))
+    is_activity = table.words("activity_types")(fields)
+    return Initiative if is_activity else table.lexicon.kind(table.words("type")(fields))
 
 
 def _edit(_: FieldTable, fields: Fields, kind: type[Resource], values: dict[str, Any]) -> None:

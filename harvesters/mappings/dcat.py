@@ -5,7 +5,6 @@ Source: https://www.w3.org/TR/vocab-dcat-3/ and https://semiceu.github.io/DCAT-A
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from pydantic import Field
@@ -34,7 +33,7 @@ from harvesters.mappings.mapping import Kind
 from harvesters.mappings.schema import Entry, FieldTable, Part, Schema
 from harvesters.options import Options
 from harvesters.page_model import Payload
-from harvesters.payloads.crosswalk_lookup import classify_words, sort_claims
+from harvesters.payloads.crosswalk_lookup import crosswalked, sort_claims
 from harvesters.payloads.graph import iri
 from harvesters.payloads.value_parsing import parse_checksum, parse_interval
 from vocab.initiative import Resource, Role
@@ -103,14 +102,16 @@ def _edit(table: FieldTable, node: GraphNode, _: type[Resource], values: dict[st
         raise ParseError(
             f"{node.key}: no DCAT title or description, only {properties or 'nothing'}"
         )
-    themes = [theme for theme in values.get("themes", ()) if theme.startswith(_DATA_THEME)]
-    find = partial(table.crosswalks.find_all, "eu-data-theme")
-    crosswalk = table.crosswalks.iris.scheme("eu-data-theme")
-    subjects = classify_words(
-        themes, crosswalk, lambda theme: find(theme.removeprefix(_DATA_THEME))
-    )
     known = (*values["action_lines"], *values["goals"], *values["targets"])
-    values |= sort_claims((*known, *subjects.claims))
+    translated = (
+        claim
+        for theme in values.get("themes", ())
+        if theme.startswith(_DATA_THEME)
+        for claim in crosswalked(
+            table.crosswalks, "eu-data-theme", theme.removeprefix(_DATA_THEME), theme
+        )
+    )
+    values |= sort_claims((*known, *translated))
     values["contacts"] = tuple(contacts(node, values.get("parties", ()), "dcat:contactPoint"))
 
 

@@ -61,9 +61,8 @@ def _edit(table: FieldTable, nomination: Row, _: type[Resource], values: dict[st
         texts = [(normalize_block(about.get("evidenceText")), table.language)]
         text = next(iter(parse_titles(texts)), None)
         page = next(iter(unique_urls([normalize_inline(about.get("evidenceURL"))])), None)
-        declared = table.lexicon.parse_declared((), table.words("goals", {"SDGs": [item]}), ())
-        if text or page:
-            for claim in declared.claims:
+        for word in table.words("goals")({"SDGs": [item]}) if text or page else ():
+            for claim in table.lexicon.declared["goals"](word):
                 evidence.setdefault(claim.concept, {"evidence": text, "evidence_page": page})
     for name in ("goals", "targets"):
         values[name] = tuple(
@@ -72,7 +71,7 @@ def _edit(table: FieldTable, nomination: Row, _: type[Resource], values: dict[st
             else claim
             for claim in values[name]
         )
-    word = table.word("stage", nomination)
+    word = table.word("stage")(nomination)
     values["stage"] = table.crosswalks.find_by_name("dpga-stage", word) or word or None
 
 

@@ -49,7 +49,7 @@ def _edit(table: FieldTable, entry: Row, kind: type[Resource], values: dict[str,
     if table.language and not values.get("languages"):
         values["languages"] = (table.language,)
     if kind is not Post and not values.get("descriptions"):
-        values["descriptions"] = parse_titles(table.texts("content", entry))
+        values["descriptions"] = parse_titles(table.texts("content")(entry))
 
 
 MAPPING = Schema(

@@ -19,7 +19,7 @@ from harvesters.mappings.schema import (
     stated_language,
 )
 from harvesters.page_model import Payload, Record
-from harvesters.payloads.crosswalk_lookup import sort_claims
+from harvesters.payloads.crosswalk_lookup import crosswalked, sort_claims
 from harvesters.payloads.paths import find_elements
 from harvesters.payloads.value_parsing import (
     normalize_block,
@@ -199,31 +199,20 @@ def _claims(node: _Element, table: FieldTable) -> Iterator[Claim]:
     )
     if kind == "policy-marker":
         if vocabulary in _MARKERS and significance not in {"", "0"}:
-            matches = crosswalks.find_all("iati-policy-marker", code)
-            yield from _crosswalked(
-                matches, f"policy marker {code}", "iati-policy-marker", crosswalks
-            )
+            yield from crosswalked(crosswalks, "iati-policy-marker", code, f"policy marker {code}")
     elif vocabulary == _GOALS[kind]:
         yield from (Claim(concept, word=code) for concept in [lexicon.goal(code)] if concept)
     elif vocabulary == _TARGETS[kind]:
         yield from (Claim(concept, word=code) for concept in [lexicon.target(code)] if concept)
     elif vocabulary == _INDICATORS.get(kind):
-        target = lexicon.target(code.rpartition(".")[0])
-        yield from _crosswalked([target] if target else [], code, "sdg", crosswalks)
+        if target := lexicon.target(code.rpartition(".")[0]):
+            sdg = crosswalks.iris.scheme("sdg")
+            yield Claim(target, Basis.CROSSWALKED, code, crosswalk=sdg)
     elif kind == "sector" and vocabulary in _PURPOSES:
-        yield from _crosswalked(
-            crosswalks.find_all("dac-purpose", code), f"DAC {code}", "dac-purpose", crosswalks
-        )
+        yield from crosswalked(crosswalks, "dac-purpose", code, f"DAC {code}")
     else:
-        texts = [normalize_inline(each.text) for each in node.iterfind("narrative")]
-        yield from lexicon.parse_subjects(texts).claims
-
-
-def _crosswalked(
-    matches: Iterable[str], word: str, scheme: str, crosswalks: Crosswalks
-) -> Iterator[Claim]:
-    iri = crosswalks.iris.scheme(scheme)
-    return (Claim(concept, Basis.CROSSWALKED, word, crosswalk=iri) for concept in matches)
+        for each in node.iterchildren("narrative"):
+            yield from lexicon.keyword(normalize_inline(each.text))
 
 
 _POSITION = "translate(normalize-space(point/pos), ',', ' '), ' '"

@@ -112,7 +112,7 @@ def _edit(table: FieldTable, fields: Fields, kind: type[Resource], values: dict[
     _add_dates(table, fields, kind, values)
     _add_parties(table, fields, kind, values)
     if kind is Document:
-        types = table.words("types", fields)
+        types = table.words("types")(fields)
         known = [word for word in types if table.lexicon.find_activity_type(word)]
         concepts = [concept_of(table.lexicon.activity_type(word)) for word in known]
         values["kind"] = next(iter([*concepts, *types]), None)
@@ -124,7 +124,7 @@ def _add_coverage(
     """Sort dc:coverage into countries, one scope (local to international), periods, and other
     words, which are subjects.
     """
-    lexicon, words = table.lexicon, table.words("covered", fields)
+    lexicon, words = table.lexicon, table.words("covered")(fields)
     countries = {word: lexicon.list_countries(word) for word in words}
     scopes = [word for word in words if not countries[word] and lexicon.find_coverage(word)]
     periods = {
@@ -158,7 +158,7 @@ def _add_dates(
     """Add the dates. The earliest of several is the date of issue, since repositories add dates of
     their own bookkeeping.
     """
-    words = table.words("dates", fields)
+    words = table.words("dates")(fields)
     texts = [text for word in words if (text := normalize_date(word))]
     dates = sorted([text for text in texts if _FULL_YEAR.match(text) and not parse_interval(text)])
     others = [text for text in texts if not _FULL_YEAR.match(text)]
@@ -179,16 +179,16 @@ def _add_parties(
     The repository itself, by the publisher or title of its source definition, leads no initiative:
     it only describes it.
     """
-    names, source = parse_titles(table.texts("publishers", fields)), table.source
+    names, source = parse_titles(table.texts("publishers")(fields)), table.source
     if kind is Initiative:
         repository = {fold(name) for name in (source.publisher, source.title) if name}
         names = tuple(name for name in names if fold(name.value) not in repository)
     parties = [
         Party(Role.PARTNER if number else Role.LEAD, name) for number, name in enumerate(names)
     ]
-    parties += [Party(Role.FUNDER, name) for name in parse_titles(table.texts("sponsors", fields))]
+    parties += [Party(Role.FUNDER, name) for name in parse_titles(table.texts("sponsors")(fields))]
     if table.options.contributors:
-        names = parse_titles(table.texts("contributors", fields))
+        names = parse_titles(table.texts("contributors")(fields))
         parties += [Party(Role.PARTNER, name) for name in names]
     values["parties"] = tuple(dict.fromkeys(parties))
 
@@ -216,7 +216,7 @@ MAPPING = Schema(
     },
     root=_fields,
     edit=_edit,
-    kind=lambda table, fields: table.lexicon.kind(table.words("types", fields)),
+    kind=lambda table, fields: table.lexicon.kind(table.words("types")(fields)),
     payload_type=Payload.ROW,
     options=DublinCoreOptions,
     split={"keywords": ";"},

@@ -8,9 +8,10 @@ the record has nothing for it.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from typing import Any, NamedTuple, TypeAlias, cast
 
 from lxml.etree import _Element
@@ -21,8 +22,7 @@ from harvesters.options import Options, located
 from harvesters.page_model import Payload, Record
 from harvesters.payloads.crosswalk_lookup import (
     CrosswalkLookup,
-    Subjects,
-    classify_words,
+    crosswalked,
     sort_claims,
 )
 from harvesters.payloads.paths import READS, Find, compile_path, find_elements
@@ -71,16 +71,16 @@ from vocab.iris import is_web
 
 FIELD_NAME = re.compile(r"([a-z_]+)(?:@([A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*))?\Z")
 _YES = frozenset(("true", "yes", "1", "cancelled", "canceled"))
-_NOTHING = Subjects()
-_DECLARED = ("action_lines", "goals", "targets")
 _TERMS = (Literal, NamedNode, Text)
 _LANGUAGE_CACHE_SIZE = 16  # The records of a source have a few languages.
 _LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 
 Tagged: TypeAlias = tuple[str, str | None]
-# It returns a member, read from the fields or parts with these names; None if a node has nothing.
-Read: TypeAlias = "Callable[[FieldTable, Sequence[str], Any], Any]"
-Slots: TypeAlias = "Mapping[str, tuple[Read, tuple[str, ...]]]"
+# It reads a member from what the paths start from; None if that has nothing for it.
+Read: TypeAlias = Callable[[Any], Any]
+# It returns how a table reads a member from the fields or parts with these names.
+Bind: TypeAlias = "Callable[[FieldTable, Sequence[str]], Read]"
+Slots: TypeAlias = "Mapping[str, tuple[Bind, tuple[str, ...]]]"
 
 # A path; a tuple of paths, of which the first with a value counts; a list, of which all count; or
 # a function of the record's payload that returns a list.
@@ -149,7 +149,7 @@ class Schema:
 
         def map_record(record: Record[Any]) -> Resource:
             table, row = whole, self.root(whole, record)
-            stated = record_language(tuple(whole.words("languages", row)), source.language)
+            stated = record_language(tuple(whole.words("languages")(row)), source.language)
             if stated not in (None, source.language):
                 table = table_of(stated)
                 # The nodes of a graph have the language of their table.
@@ -175,18 +175,13 @@ def doi_links(*paths: str) -> Find:
     ]
 
 
-def field_location(source: Source, name: str) -> Reason:
-    """Return where a field of a source definition is, for an error's text."""
-    return located(source.name, Reason("field %(name)s", name=repr(name)))
-
-
 def compile_entry(source: Source, schema: Schema, name: str, entry: Entry) -> Find:
     """Return the function that finds the values of a field. Raise SourceDefinitionError at an
     invalid path.
     """
     if isinstance(entry, str):
-        where, payload_type = field_location(source, name), schema.payload_type or schema.accepts
-        return compile_path(entry, where, payload_type, schema.namespaces)
+        where = located(source.name, Reason("field %(name)s", name=repr(name)))
+        return compile_path(entry, where, schema.payload_type or schema.accepts, schema.namespaces)
     if callable(entry):
         return entry
     finds = [compile_entry(source, schema, name, each) for each in entry]
@@ -212,7 +207,9 @@ def _first(finds: Sequence[Find]) -> Find:
     def find(row: Any) -> list[Any]:
         for each in finds:
             for value in (values := each(row)):
-                if _line(value) or isinstance(value, dict):
+                if (value.strip() if type(value) is str else _line(value)) or isinstance(
+                    value, dict
+                ):
                     return values
         return []
 
@@ -255,11 +252,12 @@ class FieldTable:
             if match := FIELD_NAME.match(name):
                 find = self._valued(compile_entry(source, schema, name, entry))
                 finds.setdefault(match[1], []).append(_tag(find, match[2]))
-        self.finds = {name: _every(each) for name, each in finds.items()}
-        split = schema.split
-        self._marks = {
-            name: split if isinstance(split, str) else split.get(name, "") for name in finds
-        }
+        every = {name: _every(each) for name, each in finds.items()}
+        self.finds: defaultdict[str, Find] = defaultdict(lambda: lambda _: [], every)
+        # They return how the texts of a field are read: each as one line, the first of them, and
+        # with their languages. A field that the table has not has none.
+        self.words, self.word = cache(self._compile_words), cache(self._compile_word)
+        self.texts = cache(self._compile_texts)
         self.parts = {
             name: [
                 (
@@ -277,7 +275,15 @@ class FieldTable:
             for name, parts in schema.parts.items()
         }
         self._is_same = schema.fields.get("addresses") == schema.fields.get("identifiers")
-        self._plans: dict[int, list[tuple[str, Callable[[Any], Any]]]] = {}
+        self._declared = [
+            (self.words(name), match)
+            for name, match in self.lexicon.declared.items()
+            if name in finds
+        ]
+        self._subjects_of, self._keywords_of = map(
+            self._compile_tagged_words, ("subjects", "keywords")
+        )
+        self._plans: dict[type[Resource], list[tuple[str, Read]]] = {}
         if reads := READS.get():
             self._subjects = reads.of("action_lines goals targets subjects", self._subjects)  # type: ignore[method-assign]
             self._identify = reads.of("identifiers pages", self._identify)  # type: ignore[method-assign]
@@ -295,64 +301,68 @@ class FieldTable:
             if (item := v if type(v) is str and v[:1] in plain else read(v)) is not None
         ]
 
-    def words(self, name: str, row: Any) -> list[str]:
-        """Return the texts of a field, each as one line, split at the field's separator."""
-        if (find := self.finds.get(name)) is None or not (values := find(row)):
-            return []
-        if self._marks[name]:
-            return self._split(name, values)
-        return [line for value in values if (line := _line(value))]
+    def _split(self, name: str) -> Callable[[Any], Sequence[str]] | None:
+        """Return how a value of a field is split, None if it is not; of the parts of a text what
+        stands for no value is left out.
+        """
+        split, nothing = self.schema.split, self.schema.nothing
+        if not (mark := split if isinstance(split, str) else split.get(name)):
+            return None
+        if nothing is None:
+            return lambda value: split_words(_text_of(value), mark)
+        return lambda value: [
+            word for word in split_words(_text_of(value), mark) if not is_nothing(word, nothing)
+        ]
 
-    def _split(self, name: str, values: Iterable[Any]) -> list[str]:
-        """Return the words of values; of the parts of a text what stands for no value is left out."""
-        if not (mark := self._marks[name]):
-            return [line for value in values if (line := _line(value))]
-        words = [word for value in values for word in split_words(_text_of(value), mark)]
-        nothing = self.schema.nothing
-        return words if nothing is None else [w for w in words if not is_nothing(w, nothing)]
+    def _compile_words(self, name: str) -> Callable[[Any], list[str]]:
+        find, split = self.finds[name], self._split(name)
+        if split:
+            return lambda row: [word for value in find(row) for word in split(value)]
+        return lambda row: [line for value in find(row) if (line := _line(value))]
 
-    def texts(self, name: str, row: Any) -> list[Tagged]:
-        """Return the texts of a field with their languages."""
-        if (find := self.finds.get(name)) is None or not (values := find(row)):
-            return []
-        form = _FORMS.get(name, normalize_inline)
+    def _compile_word(self, name: str) -> Callable[[Any], str]:
+        find = self.finds[name]
+        return lambda row: next(filter(None, map(_line, find(row))), "")
+
+    def _compile_texts(self, name: str) -> Callable[[Any], list[Tagged]]:
+        find, form = self.finds[name], _FORMS.get(name, normalize_inline)
         default = None if name in self.schema.untagged else self.language
-        texts: list[Tagged] = []
-        for value in values:
-            if isinstance(value, str):
-                texts.append((form(value), default))
-            else:
-                texts += _tagged(value, default, form)
-        return texts
 
-    def _tagged_words(self, name: str, row: Any) -> list[Tagged]:
-        """Return the words of a field with their languages."""
-        texts = self.texts(name, row)
-        return [(word, tag) for text, tag in texts for word in self._split(name, as_list(text))]
+        def read(row: Any) -> list[Tagged]:
+            texts: list[Tagged] = []
+            for value in find(row):
+                if type(value) is str:
+                    texts.append((form(value), default))
+                else:
+                    texts += _tagged(value, default, form)
+            return texts
 
-    def word(self, name: str, row: Any) -> str:
-        """Return the first text of a field as one line, "" if there is none."""
-        for value in self.finds[name](row) if name in self.finds else ():
-            if line := _line(value):
-                return line
-        return ""
+        return read
 
-    def read(self, slots: Slots, row: Any) -> dict[str, Any]:
-        """Return those of *slots* of which the table has a field and *row* a value."""
-        if (plan := self._plans.get(id(slots))) is None:
-            known, reads = {*self.finds, *self.parts}, READS.get()
-            plan = [
-                (slot, reads.of(slot, bound) if reads else bound)
-                for slot, (read, names) in slots.items()
-                if not known.isdisjoint(names)
-                for bound in [partial(read, self, names)]
-            ]
-            self._plans[id(slots)] = plan
-        return {slot: value for slot, read in plan if (value := read(row)) is not None}
+    def _compile_tagged_words(self, name: str) -> Callable[[Any], list[Tagged]]:
+        """Return how the words of a field are read with their languages."""
+        read, split = self.texts(name), self._split(name) or (lambda text: [_line(text)])
+        return lambda row: [
+            (word, tag)
+            for text, tag in read(row)
+            for value in as_list(text)
+            for word in split(value)
+            if word
+        ]
+
+    def plan(self, slots: Slots) -> list[tuple[str, Read]]:
+        """Return how those of *slots* are read of which the table has a field."""
+        known, reads = {*self.finds, *self.parts}, READS.get()
+        return [
+            (slot, reads.of(slot, bind(self, names)) if reads else bind(self, names))
+            for slot, (bind, names) in slots.items()
+            if not known.isdisjoint(names)
+        ]
 
     def read_members(self, kind: type[Resource], record: Record[Any], row: Any) -> dict[str, Any]:
         """Return the members of the resource that a record describes."""
-        values = self.read(_MEMBERS_OF[kind], row)
+        plan = self._plans.get(kind) or self._plans.setdefault(kind, self.plan(_MEMBERS_OF[kind]))
+        values = read_slots(plan, row)
         values |= self._subjects(row, kind)
         self._identify(row, record.key, values)
         if self.schema.datestamp and not values.get("modified"):
@@ -363,9 +373,9 @@ class FieldTable:
 
     def _identify(self, row: Any, key: str, values: dict[str, Any]) -> None:
         """Add the identifiers but the record's key, and the pages among them."""
-        words = self.words("identifiers", row)
+        words = self.words("identifiers")(row)
         if "addresses" in self.finds:
-            addresses = unique_urls(words if self._is_same else self.words("addresses", row))
+            addresses = unique_urls(words if self._is_same else self.words("addresses")(row))
             values["pages"] = unique_non_contact([*values.get("pages", ()), *addresses])
             words = [text for text in words if text not in addresses]
         values["identifiers"] = unique_non_contact([text for text in words if text != key])
@@ -375,98 +385,103 @@ class FieldTable:
         in ``subjects``, which stay subjects, and what the words in ``keywords`` name, of which only
         the others become subjects, as do the types of an initiative that are no activity types.
         """
-        declared = self.lexicon.parse_declared(*(self.words(name, row) for name in _DECLARED))
-        tagged, keywords = (self._tagged_words(name, row) for name in ("subjects", "keywords"))
-        known = self._translated([word for word, _ in tagged])
-        named = self._translated([word for word, _ in keywords], keywords=True)
-        claims = [claim for each in (declared, *known, *named) for claim in each.claims]
-        tags = dict(keywords)
-        left = filter(None, (*declared.unmatched, *named[-1].unmatched))
-        texts = [parse_name(word, tag) for word, tag in tagged]
-        texts += [parse_name(word, tags.get(word, self.language)) for word in left]
+        claims: list[Claim] = []
+        left: dict[str, str | None] = {}
+        texts: list[Text] = []
+        for read, match in self._declared:
+            for word in read(row):
+                claims += (matches := match(word))
+                if not matches:
+                    left[word] = self.language
+        for word, tag in self._subjects_of(row):
+            is_curated = self.crosswalks.is_curated(word)
+            claims += [*(self.lexicon.keyword(word) if is_curated else ()), *self._translate(word)]
+            texts.append(parse_name(word, tag))
+        for word, tag in self._keywords_of(row):
+            claims += (matches := self._translate(word) or self.lexicon.keyword(word))
+            if not matches:
+                left[word] = tag
+        texts += [parse_name(word, tag) for word, tag in left.items()]
         if kind is Initiative:
             texts += [
                 parse_name(word, tag)
-                for word, tag in self.texts("types", row)
+                for word, tag in self.texts("types")(row)
                 if word and not self.lexicon.find_activity_type(word)
             ]
         return {**sort_claims(claims), "subjects": tuple(dict.fromkeys(texts))}
 
-    def _translated(self, words: Sequence[str], keywords: bool = False) -> list[Subjects]:
-        """Return the concepts that a curator and the source's crosswalks have for *words*, and for
-        *keywords* those that they name.
-        """
-        if not words:
-            return [_NOTHING]
-        curated = () if keywords else filter(self.crosswalks.is_curated, words)
-        results = [self.lexicon.parse_subjects(curated)]
+    def _translate(self, word: str) -> tuple[Claim, ...]:
+        """Return the claims that the first of the source's crosswalks has for a word."""
         for scheme in self.schema.crosswalks:
-            iri = self.crosswalks.iris.scheme(scheme)
-            results.append(classify_words(words, iri, partial(self.crosswalks.find_all, scheme)))
-            words = results[-1].unmatched
-        return [*results, self.lexicon.parse_subjects(words if keywords else ())]
-
-    def translate(self, look: str, name: str, line: str) -> Coded:
-        """Return the concept that the crosswalk of a coded field has for a code, else the code; of a
-        field without one what the look-up has.
-        """
-        scheme = self.schema.translations.get(name)
-        if scheme is None:
-            return cast("Coded", getattr(self.lexicon, look)(line))
-        concept, iri = self.crosswalks.find_match(scheme, line), self.crosswalks.iris.scheme(scheme)
-        return Claim(concept, Basis.CROSSWALKED, line, crosswalk=iri) if concept else line
+            if claims := crosswalked(self.crosswalks, scheme, word, word):
+                return claims
+        return ()
 
     def whole(self, word: str) -> str:
         """Return the IRI of the initiative with a key; a title, which has a space, unchanged."""
         return word if " " in word or is_web(word) else self.initiative(word)
 
 
-def _licences(table: FieldTable, _: Sequence[str], row: Any) -> tuple[str, ...]:
+def read_slots(plan: Iterable[tuple[str, Read]], row: Any) -> dict[str, Any]:
+    """Return what is read by a plan, without what the row has nothing for."""
+    return {slot: value for slot, read in plan if (value := read(row)) is not None}
+
+
+def _of_row(read: Callable[[FieldTable, Any], Any]) -> Bind:
+    """Return how a member is read by a function that names the fields itself."""
+    return lambda table, _: partial(read, table)
+
+
+@_of_row
+def _licences(table: FieldTable, row: Any) -> tuple[str, ...]:
     """Return the licences; of ``licences`` the web addresses, else the first name."""
-    own, words = _unique(table.words("licence", row)), table.words("licences", row)
+    own, words = _unique(table.words("licence")(row)), table.words("licences")(row)
     return own or unique_urls(words) or tuple(words[:1])
 
 
-def _countries(table: FieldTable, _: Sequence[str], row: Any) -> tuple[str, ...]:
+@_of_row
+def _countries(table: FieldTable, row: Any) -> tuple[str, ...]:
     """Return the countries; of ``country_names`` only those that are a country's."""
-    listed = map(table.lexicon.country, table.words("countries", row))
-    named = map(table.lexicon.find_country, table.words("country_names", row))
+    listed = map(table.lexicon.country, table.words("countries")(row))
+    named = map(table.lexicon.find_country, table.words("country_names")(row))
     return _unique([*listed, *filter(None, named)])
 
 
-def _related(table: FieldTable, _: Sequence[str], row: Any) -> tuple[str, ...]:
+@_of_row
+def _related(table: FieldTable, row: Any) -> tuple[str, ...]:
     """Return the IRIs of related things: as they are, those of addresses that are web addresses, and
     those of the initiatives with some keys.
     """
-    links = unique_urls(table.words("related_addresses", row))
-    keys = table.words("initiatives", row)
-    return (*table.words("related", row), *links, *map(table.initiative, keys))
+    links = unique_urls(table.words("related_addresses")(row))
+    keys = table.words("initiatives")(row)
+    return (*table.words("related")(row), *links, *map(table.initiative, keys))
 
 
-def _activity_types(table: FieldTable, _: Sequence[str], row: Any) -> tuple[Coded, ...]:
+@_of_row
+def _activity_types(table: FieldTable, row: Any) -> tuple[Coded, ...]:
     """Return the activity types; of ``types`` only those that are known."""
-    known = filter(table.lexicon.find_activity_type, table.words("types", row))
-    words = [*table.words("activity_types", row), *known]
+    known = filter(table.lexicon.find_activity_type, table.words("types")(row))
+    words = [*table.words("activity_types")(row), *known]
     return tuple(dict.fromkeys(map(table.lexicon.activity_type, words)))
 
 
 def _named_parties(table: FieldTable, row: Any) -> Iterator[Party]:
     """Yield the parties that fields name."""
-    lead = table.word("lead", row)
+    lead = table.word("lead")(row)
     if table.schema.publisher_leads and (not lead or "@" in lead):
         lead = table.source.publisher or ""
     if lead:
-        kind, country = table.word("lead_type", row), table.word("lead_country", row)
+        kind, country = table.word("lead_type")(row), table.word("lead_country")(row)
         yield Party(
             Role.LEAD,
             parse_name(lead),
-            table.word("lead_key", row) or None,
+            table.word("lead_key")(row) or None,
             table.lexicon.stakeholder_type(kind) if kind else None,
             table.lexicon.country(country) if country else None,
-            identifiers=tuple(table.words("lead_identifiers", row)),
+            identifiers=tuple(table.words("lead_identifiers")(row)),
         )
     for role, name in ((Role.PARTNER, "partners"), (Role.FUNDER, "funders")):
-        for word in table.words(name, row):
+        for word in table.words(name)(row):
             yield Party(role, parse_name(word))
 
 
@@ -506,86 +521,108 @@ def _tagged(item: Any, default: str | None, form: Callable[[Any], str]) -> list[
     return [(form(_text_of(item)), (parse_language(own) or own) if own else default)]
 
 
-def stated_language(node: _Element) -> str | None:
+def stated_language(node: _Element | None) -> str | None:
     """Return the language of an element: its own, else that of the nearest element around it."""
-    for each in (node, *node.iterancestors()):
+    while node is not None:
         # Most elements have no attributes, and to ask for their names is fast.
-        if each.keys() and (tag := each.get(_LANG) or each.get("lang")):
+        if node.keys() and (tag := node.get(_LANG) or node.get("lang")):
             return tag
+        node = node.getparent()
     return None
 
 
-def _words(form: Callable[[list[str]], Any]) -> Read:
-    """Return how a member is made of the words of a field, if it has any."""
-    return lambda table, names, row: form(words) if (words := table.words(names[0], row)) else None
-
-
-def _texts(form: Callable[[list[Tagged]], Any]) -> Read:
-    """Return how a member is made of the texts of a field, if it has any."""
-    return lambda table, names, row: form(texts) if (texts := table.texts(names[0], row)) else None
-
-
-def _word(form: Callable[[FieldTable, str, str], Any]) -> Read:
-    """Return how a member is made of the first text of a field, by a function of the table, the
-    field and the text.
+def _member(kind: str, form_of: Callable[[FieldTable, str], Callable[[Any], Any]]) -> Bind:
+    """Return how a member is made of the *words* or *texts* of a field, or of its first *word*, if it
+    has any, by the function that *form_of* returns for the table and the name of the field.
     """
-    return lambda table, names, row: (
-        form(table, names[0], line) if (line := table.word(names[0], row)) else None
-    )
+
+    def bind(table: FieldTable, names: Sequence[str]) -> Read:
+        form, read = form_of(table, names[0]), getattr(table, kind)(names[0])
+        return lambda row: form(values) if (values := read(row)) else None
+
+    return bind
 
 
-def _parsed(form: Callable[[str], Any]) -> Read:
-    return lambda table, names, row: form(line) if (line := table.word(names[0], row)) else None
+def _words(form: Callable[[list[str]], Any]) -> Bind:
+    return _member("words", lambda *_: form)
 
 
-def _each_word(look: Callable[[FieldTable, str], str]) -> Read:
+def _texts(form: Callable[[list[Tagged]], Any]) -> Bind:
+    return _member("texts", lambda *_: form)
+
+
+def _parsed(form: Callable[[str], Any]) -> Bind:
+    return _member("word", lambda *_: form)
+
+
+def _each_word(look: Callable[[FieldTable, str], str]) -> Bind:
     """Return how a member is made of what a look-up of the table returns for each word."""
-    return lambda table, names, row: (
-        _unique(look(table, word) for word in table.words(names[0], row)) or None
-    )
+    return _member("words", lambda table, _: lambda words: _unique(look(table, w) for w in words))
 
 
-_date = _word(lambda table, _, line: parse_date(line, table.schema.dates))
-_edition = _word(lambda table, _, line: table.crosswalks.iris.thing("event", "prizes", line))
+_date = _member("word", lambda table, _: partial(parse_date, forms=table.schema.dates))
+_edition = _member("word", lambda table, _: partial(table.crosswalks.iris.thing, "event", "prizes"))
 
 
-def _lookup(look: str) -> Read:
+def _lookup(look: str) -> Bind:
     """Return how a coded field is read: by its translation, else by the lookup *look*."""
-    return _word(lambda table, name, line: table.translate(look, name, line))
+
+    def form_of(table: FieldTable, name: str) -> Callable[[str], Coded]:
+        if scheme := table.schema.translations.get(name):
+            return partial(_translated, table.crosswalks, scheme)
+        return cast("Callable[[str], Coded]", getattr(table.lexicon, look))
+
+    return _member("word", form_of)
 
 
-def _end_of_period(side: int) -> Read:
+def _translated(crosswalks: Crosswalks, scheme: str, code: str) -> Coded:
+    """Return the concept that a crosswalk has for a code, else the code."""
+    concept, iri = crosswalks.find_match(scheme, code), crosswalks.iris.scheme(scheme)
+    return Claim(concept, Basis.CROSSWALKED, code, crosswalk=iri) if concept else code
+
+
+def _end_of_period(side: int) -> Bind:
     """Return how a date is read; a period in it, or in that of the other end, has both."""
 
-    def read(table: FieldTable, names: Sequence[str], row: Any) -> str | None:
-        if text := _date(table, names, row):
-            return (parse_interval(text) or (text, text))[side]
-        interval = parse_interval(_date(table, names[1:], row) or "")
-        return interval[side] if interval else None
+    def bind(table: FieldTable, names: Sequence[str]) -> Read:
+        date, other = _date(table, names), _date(table, names[1:])
 
-    return read
+        def read(row: Any) -> str | None:
+            if text := date(row):
+                return (parse_interval(text) or (text, text))[side]
+            interval = parse_interval(other(row) or "")
+            return interval[side] if interval else None
+
+        return read
+
+    return bind
 
 
-def _slots(**rows: Read | tuple[Read, tuple[str, ...]]) -> Slots:
+def _slots(**rows: Bind | tuple[Bind, tuple[str, ...]]) -> Slots:
     """Return how members are read, each from the fields or parts that are named, or else from those
     of its own name.
     """
     return {slot: row if isinstance(row, tuple) else (row, (slot,)) for slot, row in rows.items()}
 
 
-def _each(slots: Slots, build: Callable[[Part, dict[str, Any]], Any]) -> Read:
+def _each(slots: Slots, build: Callable[[Part, dict[str, Any]], Any]) -> Bind:
     """Return how parts are read: by *slots*, of whose values *build* returns None if they are no
     part. In a table without such parts the record itself is one.
     """
 
-    def read(table: FieldTable, names: Sequence[str], row: Any) -> tuple[Any, ...]:
+    def bind(table: FieldTable, names: Sequence[str]) -> Read:
         parts = table.parts.get(names[0]) or [(Part(".", {}), as_list, table)]
-        built = [
-            build(part, own.read(slots, node)) for part, find, own in parts for node in find(row)
-        ]
-        return tuple(filter(None, built))
+        plans = [(part, find, own.plan(slots)) for part, find, own in parts]
+        return lambda row: tuple(
+            [
+                value
+                for part, find, plan in plans
+                for node in find(row)
+                if (value := build(part, read_slots(plan, node)))
+            ]
+        )
 
-    return read
+    return bind
 
 
 def _party(part: Part, values: dict[str, Any]) -> Party | None:
@@ -601,24 +638,30 @@ def _file(_: Part, values: dict[str, Any]) -> File | None:
     return File(checksum=checksum, **values) if has_address else None
 
 
-def _parties(table: FieldTable, names: Sequence[str], row: Any) -> tuple[Party, ...]:
-    """Return the parties, each once in a role. One leads; other leads are partners."""
+def _parties(table: FieldTable, names: Sequence[str]) -> Read:
+    """Return how the parties are read, each once in a role. One leads; other leads are partners."""
     is_listed = "parties" in table.parts
-    parties: dict[tuple[Role, str], Party] = {}
-    lead = ""
-    for party in _listed_parties(table, names, row) if is_listed else _named_parties(table, row):
-        identity = party.key or party.name.value
-        if party.role is Role.LEAD and not lead:
-            lead = identity
-        elif party.role is Role.LEAD:
-            party = party._replace(role=Role.PARTNER)
-        if party.role is not Role.PARTNER or identity != lead:
-            parties.setdefault((party.role, identity), party)
-    return tuple(parties.values())
+    read = _listed_parties(table, names) if is_listed else partial(_named_parties, table)
+
+    def read_unique(row: Any) -> tuple[Party, ...]:
+        parties: dict[tuple[Role, str], Party] = {}
+        lead = ""
+        for party in read(row):
+            identity = party.key or party.name.value
+            if party.role is Role.LEAD and not lead:
+                lead = identity
+            elif party.role is Role.LEAD:
+                party = party._replace(role=Role.PARTNER)
+            if party.role is not Role.PARTNER or identity != lead:
+                parties.setdefault((party.role, identity), party)
+        return tuple(parties.values())
+
+    return read_unique
 
 
-def _is_cancelled(table: FieldTable, names: Sequence[str], row: Any) -> bool:
-    values = table.finds[names[0]](row)
+@_of_row
+def _is_cancelled(table: FieldTable, row: Any) -> bool:
+    values = table.finds["cancelled"](row)
     return any(value is True or _line(value).lower() in _YES for value in values)
 
 

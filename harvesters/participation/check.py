@@ -157,10 +157,10 @@ def _member(result: Result, base: str) -> str:
 
 
 def _unknown_words(content: Content, lexicon: CrosswalkLookup) -> Iterator[MemberFinding]:
-    for name in ("actionLine", "goal", "target"):
-        words = content.get(name, ())
-        arguments = [words if member == name else () for member in ("actionLine", "goal", "target")]
-        for word in lexicon.parse_declared(*arguments).unmatched:
+    fields = {"actionLine": "action_lines", "goal": "goals", "target": "targets"}
+    for name, member in fields.items():
+        unknown = (w for w in content.get(name, ()) if w and not lexicon.declared[member](w))
+        for word in dict.fromkeys(unknown):
             text = gettext("“%(word)s” is not known here; it would become a topic.") % {
                 "word": word
             }

@@ -232,10 +232,11 @@ def _with_codes(content: Content, base: str) -> Content:
     """Return the content with its codes written as the form offers them."""
     lexicon = CrosswalkLookup(load_crosswalks(base))
     names = ("actionLine", "goal", "target")
-    declared = lexicon.parse_declared(*(content.get(name, ()) for name in names))
+    pairs = zip(names, lexicon.declared.values(), strict=True)
+    declared = [claim for name, match in pairs for w in content.get(name, ()) for claim in match(w)]
     codes = {
         name: [claim.concept.rpartition("/")[2] for claim in claims]
-        for name, claims in zip(names, sort_claims(declared.claims).values(), strict=True)
+        for name, claims in zip(names, sort_claims(declared).values(), strict=True)
     }
     codes["country"] = [lexicon.country(word) for word in content.get("country", ())]
     return {**content, **{name: words for name, words in codes.items() if words}}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from harvesters.payloads.value_parsing import MAX_NAME_LENGTH, split_words
 from vocab.crosswalks import Crosswalks
@@ -19,28 +19,18 @@ _BARE_CODE = re.compile(r"[CcСс]? ?[\d.]{1,6}[a-d]?\Z")
 _INITIATIVES = frozenset(("project", "programme", "training"))
 
 Find = Callable[[str], str | None]
-Match = Callable[[str], Claim | None]
-
-
-class Subjects(NamedTuple):
-    """The claims of words, one of each concept; *unmatched* has the words without one."""
-
-    claims: tuple[Claim, ...] = ()
-    unmatched: tuple[str, ...] = ()
-
-
-_NONE = Subjects()
+Match = Callable[[str], tuple[Claim, ...]]
 
 
 def sort_claims(claims: Iterable[Claim]) -> dict[str, Any]:
     """Return claims by the member of a resource that has their scheme, the first of each concept."""
-    lines, goals, targets = dict[str, Claim](), dict[str, Claim](), dict[str, Claim]()
+    members: dict[str, dict[str, Claim]] = {"action_lines": {}, "goals": {}, "targets": {}}
     for claim in claims:
         code = claim.concept.removeprefix(SDG)
-        scheme = lines if code == claim.concept else targets if "." in code else goals
-        scheme.setdefault(claim.concept, claim)
-    members = (("action_lines", lines), ("goals", goals), ("targets", targets))
-    return {name: tuple(scheme.values()) for name, scheme in members}
+        is_line, is_target = code == claim.concept, "." in code
+        name = "action_lines" if is_line else "targets" if is_target else "goals"
+        members[name].setdefault(claim.concept, claim)
+    return {name: tuple(each.values()) for name, each in members.items()}
 
 
 class CrosswalkLookup:
@@ -59,15 +49,18 @@ class CrosswalkLookup:
             _translation(crosswalks, scheme)
             for scheme in ("stakeholder-type", "coverage", "status", "activity-type")
         )
-        sdg, line = crosswalks.iris.scheme("sdg"), crosswalks.iris.scheme("action-line")
-        as_line, as_goal, as_target = (self.line, line), (self.goal, sdg), (self.target, sdg)
+        sdg, lines = crosswalks.iris.scheme("sdg"), crosswalks.iris.scheme("action-line")
+        line, goal, target = (self.line, lines), (self.goal, sdg), (self.target, sdg)
         curated = crosswalks.is_curated
-        self._declared = (
-            _matcher(curated, as_line),
-            _matcher(curated, as_goal, as_target),
-            _matcher(curated, as_target, as_goal),
-        )
-        self._words = _matcher(curated, as_target, as_goal, as_line, is_keyword=True)
+        # A bare 4 is a goal in a field of goals or targets, a 4.4 a target.
+        self.declared: Mapping[str, Match] = {
+            "action_lines": _matcher(curated, line),
+            "goals": _matcher(curated, goal, target),
+            "targets": _matcher(curated, target, goal),
+        }
+        # The name of a target, goal or action line gives a crosswalked claim. A keyword declares
+        # nothing, since its field is not about them.
+        self.keyword = _matcher(curated, target, goal, line, is_keyword=True)
 
     def list_countries(self, word: str) -> tuple[str, ...]:
         """Return the country that a word names, or those of a list if each of its parts names one."""
@@ -93,26 +86,6 @@ class CrosswalkLookup:
             if word.rpartition("/")[2].lower() == "event":  # The word may be DCMI's IRI.
                 return Event
         return Document
-
-    def parse_subjects(self, words: Iterable[str]) -> Subjects:
-        """Sort free words; the name of a target, goal or action line gives a crosswalked claim,
-        others are unmatched.
-
-        A keyword declares nothing, since its field is not about action lines, goals or targets. A
-        bare number or code ("4.4", "C2") is unmatched.
-        """
-        return _collect([(word, _matches(word, self._words)) for word in words])
-
-    def parse_declared(
-        self, lines: Iterable[str], goals: Iterable[str], targets: Iterable[str]
-    ) -> Subjects:
-        """Sort words that the source declares as action lines, goals and targets; a bare 4 is a
-        goal here, a 4.4 a target.
-        """
-        fields = zip((lines, goals, targets), self._declared, strict=True)
-        return _collect(
-            [(word, _matches(word, match)) for words, match in fields for word in words]
-        )
 
 
 def _with_fallback(find: Find) -> Callable[[str], str]:
@@ -145,13 +118,13 @@ def _matcher(
     curated: Callable[[str], bool], *finds: tuple[Find, str], is_keyword: bool = False
 ) -> Match:
     """Return a function that returns the claim of the first of *finds* (function, scheme) that has
-    one: crosswalked for a *curated* word, else declared.
+    one for a word: crosswalked if the word is *curated*, else declared. A list with commas
+    ("1, 4, 5") has the claims of its parts if each has one.
 
     A keyword is crosswalked unless it is the concept's own IRI, and makes no claim if it is a bare
-    code that is not curated.
+    number or code ("4.4", "C2") that is not curated.
     """
 
-    @lru_cache(_CACHE_SIZE)
     def match(word: str) -> Claim | None:
         if is_keyword and _BARE_CODE.match(word) and not curated(word):
             return None
@@ -163,50 +136,19 @@ def _matcher(
                 return Claim(concept, Basis.CROSSWALKED, word, crosswalk=scheme)
         return None
 
-    return match
+    @lru_cache(_CACHE_SIZE)
+    def known(word: str) -> tuple[Claim, ...]:
+        if whole := match(word):
+            return (whole,)
+        parts = word.split(",") if "," in word else ()
+        claims = tuple(claim for part in parts if (claim := match(part.strip())))
+        return claims if len(claims) == len(parts) else ()
+
+    return lambda word: known(word) if len(word) <= MAX_NAME_LENGTH else ()
 
 
-def _collect(words: Sequence[tuple[str, Sequence[Claim]]]) -> Subjects:
-    """Return the claims of words, each concept once, and the words without one."""
-    if not words:
-        return _NONE
-    matched, unmatched = dict[str, Claim](), dict[str, None]()
-    for word, claims in words:
-        for claim in claims:
-            matched.setdefault(claim.concept, claim)
-        if word and not claims:
-            unmatched[word] = None
-    return Subjects(tuple(matched.values()), tuple(unmatched))
-
-
-def _matches(word: str, match: Match) -> Sequence[Claim]:
-    """Return the claim of a word; of a list with commas ("1, 4, 5") the claims of its parts if each
-    has one.
-    """
-    if len(word) > MAX_NAME_LENGTH:
-        return ()
-    if whole := match(word):
-        return (whole,)
-    parts = word.split(",") if "," in word else ()
-    claims = [part for part in map(match, map(str.strip, parts)) if part]
-    return claims if len(claims) == len(parts) else ()
-
-
-def classify_words(
-    words: Iterable[str], crosswalk: str, find: Callable[[str], tuple[str, ...]]
-) -> Subjects:
-    """Sort words by the concepts that a registry's own *crosswalk* (the IRI of its scheme) has for
-    them.
-    """
-    return _collect(
-        [
-            (
-                word,
-                [
-                    Claim(concept, Basis.CROSSWALKED, word, crosswalk=crosswalk)
-                    for concept in find(word)
-                ],
-            )
-            for word in words
-        ]
-    )
+def crosswalked(crosswalks: Crosswalks, scheme: str, code: str, word: str) -> tuple[Claim, ...]:
+    """Return the claims of *word*, whose *code* a registry's own crosswalk translates."""
+    iri = crosswalks.iris.scheme(scheme)
+    matches = crosswalks.find_all(scheme, code)
+    return tuple([Claim(match, Basis.CROSSWALKED, word, crosswalk=iri) for match in matches])
