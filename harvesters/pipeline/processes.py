@@ -33,7 +33,6 @@ import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 from harvesters.errors import CrashingReplyError, CrashLoopError, HarvestError
-from harvesters.reasons import Reason
 from journal import processes as fork_server
 
 if TYPE_CHECKING:  # The module loads an HTTP client, which a listing of runs does not need.
@@ -315,11 +314,9 @@ class Child:
         except (OSError, EOFError) as error:
             self._folder.cleanup()
             raise CrashLoopError(
-                Reason(
-                    "no process that reads responses can be started: %(error)s; free some memory, then "
-                    "run again",
-                    error=str(error),
-                )
+                "no process that reads responses can be started: %(error)s; free some memory, then "
+                "run again",
+                error=str(error),
             ) from error
 
     def serve(self, calls: Mapping[str, Callable[..., Any]]) -> Any:

@@ -209,7 +209,7 @@ def release(context: HarvestContext, name: str, *, by: str) -> None:
     """End a source's hold. Plans that await approval stay open."""
     if not operators.release(context.ledger, name):
         raise PlanError(
-            Reason("%(source)s: not on hold; to list holds: `stocktake sources list`", source=name)
+            "%(source)s: not on hold; to list holds: `stocktake sources list`", source=name
         )
     audit(context, by, "released", name)
 
@@ -236,10 +236,8 @@ def request_run(
     """
     if not source.enabled:
         raise InvalidInputError(
-            Reason(
-                "%(source)s is disabled. Set enabled = true in its source definition.",
-                source=source.name,
-            )
+            "%(source)s is disabled. Set enabled = true in its source definition.",
+            source=source.name,
         )
     ledger, now = context.ledger, context.now()
     _check_supersede(ledger, source.name, supersede)
@@ -257,21 +255,17 @@ def _check_supersede(ledger: Ledger, source: str, plan: str) -> None:
     waiting = ledger.last_run(source, [State.HELD])
     if waiting and waiting.id != plan:
         raise PlanError(
-            Reason(
-                "%(source)s: the plan %(plan)s awaits approval, and a new run would supersede it: "
-                "%(text)s; to run anyway, confirm with supersede=%(plan)s",
-                source=source,
-                plan=waiting.id,
-                text=join_reasons(without_review(waiting.reasons)),
-            )
+            "%(source)s: the plan %(plan)s awaits approval, and a new run would supersede it: "
+            "%(text)s; to run anyway, confirm with supersede=%(plan)s",
+            source=source,
+            plan=waiting.id,
+            text=join_reasons(without_review(waiting.reasons)),
         )
     if plan and not waiting:
         raise PlanError(
-            Reason(
-                "%(source)s: no plan %(plan)s awaits approval; to list plans: `stocktake plans list`",
-                source=source,
-                plan=plan,
-            )
+            "%(source)s: no plan %(plan)s awaits approval; to list plans: `stocktake plans list`",
+            source=source,
+            plan=plan,
         )
 
 
@@ -308,12 +302,10 @@ def approve(
         newer = context.ledger.last_run(source.name, PUBLISHED_RUNS)
         if newer and newer.number > waiting.number:
             raise PlanError(
-                Reason(
-                    "%(run)s: %(newer)s has been committed since, so the plan no longer fits; "
-                    "`stocktake plans reject %(run)s`",
-                    run=id,
-                    newer=newer.id,
-                )
+                "%(run)s: %(newer)s has been committed since, so the plan no longer fits; "
+                "`stocktake plans reject %(run)s`",
+                run=id,
+                newer=newer.id,
             )
         if source.second_approver and _is_first_approval(context, waiting, by, note):
             return waiting
@@ -332,12 +324,10 @@ def _is_first_approval(context: HarvestContext, waiting: Run, by: str, note: str
     approved = operators.endorsements(context.ledger, waiting.id)
     if by in approved:
         raise PlanError(
-            Reason(
-                "%(run)s: %(by)s approved it already; this source needs the approval of another "
-                "person too",
-                run=waiting.id,
-                by=by,
-            )
+            "%(run)s: %(by)s approved it already; this source needs the approval of another "
+            "person too",
+            run=waiting.id,
+            by=by,
         )
     if not approved:
         audit(context, by, "approved first", waiting.source, waiting.id, note)
@@ -369,7 +359,7 @@ def _record_approval(
 def _check_override(override: OverrideRequest) -> None:
     if override.limit not in OVERRIDABLE_LIMITS:
         known = ", ".join(OVERRIDABLE_LIMITS)
-        raise InvalidInputError(Reason("Unknown limit. Use one of: %(known)s.", known=known))
+        raise InvalidInputError("Unknown limit. Use one of: %(known)s.", known=known)
     if override.limit in SHARES and override.value > 1:
         raise InvalidInputError(
             Reason("Use a share from 0 to 1, such as 0.6, or a number of records for expect.")
@@ -415,12 +405,10 @@ def undo(context: HarvestContext, source: Source, id: str, *, by: str, reason: N
         approved = find_undoable(context.ledger, source.name)
         if approved is None or approved.id != id:
             raise PlanError(
-                Reason(
-                    "%(run)s: only the newest run of a source can be undone, if a person approved it, "
-                    "until the next run; see `stocktake runs %(source)s`",
-                    run=id,
-                    source=source.name,
-                )
+                "%(run)s: only the newest run of a source can be undone, if a person approved it, "
+                "until the next run; see `stocktake runs %(source)s`",
+                run=id,
+                source=source.name,
             )
         audit(context, by, "undone", source.name, id, reason)
         return restore(context, source, approved, by, reason)
@@ -450,9 +438,7 @@ def resume(context: HarvestContext, name: str, *, by: str) -> None:
     retired = [item.run for item in context.ledger.removals(name, RemovalKind.RETIRE)]
     if not context.ledger.update(t.removal, t.removal.c.run.in_(retired), ended=context.now()):
         raise PlanError(
-            Reason(
-                "%(source)s: not retired; to list sources: `stocktake sources list`", source=name
-            )
+            "%(source)s: not retired; to list sources: `stocktake sources list`", source=name
         )
     audit(context, by, "resumed a retired source", name)
 
@@ -534,7 +520,7 @@ def decide_topic(
         file = add_decision(_folder(context), source.name, item, context.iris.base)
     except SourceDefinitionError as error:
         raise InvalidInputError(
-            Reason("The decision cannot be stored: %(reason)s", reason=error.reason)
+            "The decision cannot be stored: %(reason)s", reason=error.reason
         ) from error
     note = f"{record[:200]}: {concept}, {decision}"
     audit(context, by, "decided about a suggested topic", source.name, note=note)

@@ -169,37 +169,29 @@ def find_held_plan(ledger: Ledger, id: str, source: str) -> Run:
     run = ledger.run(id)
     if run is None:
         raise PlanError(
-            Reason(
-                "there is no plan %(run)r; to list the plans that await approval: `stocktake plans "
-                "list`",
-                run=id,
-            )
+            "there is no plan %(run)r; to list the plans that await approval: `stocktake plans "
+            "list`",
+            run=id,
         )
     if run.source != source:
         raise PlanError(
-            Reason(
-                "%(run)s: this is a plan of %(owner)s, not of %(source)s",
-                run=id,
-                owner=run.source,
-                source=source,
-            )
+            "%(run)s: this is a plan of %(owner)s, not of %(source)s",
+            run=id,
+            owner=run.source,
+            source=source,
         )
     if run.state is State.SUPERSEDED and (newer := ledger.last_run(source, [State.HELD])):
         raise PlanError(
-            Reason(
-                "%(run)s: superseded; %(newer)s awaits approval now; `stocktake plans show %(newer)s`",
-                run=id,
-                newer=newer.id,
-            )
+            "%(run)s: superseded; %(newer)s awaits approval now; `stocktake plans show %(newer)s`",
+            run=id,
+            newer=newer.id,
         )
     if run.state is not State.HELD:
         raise PlanError(
-            Reason(
-                "%(run)s: not awaiting approval (state: %(state)s); to list the plans that await "
-                "approval: `stocktake plans list`",
-                run=id,
-                state=run.state.value,
-            )
+            "%(run)s: not awaiting approval (state: %(state)s); to list the plans that await "
+            "approval: `stocktake plans list`",
+            run=id,
+            state=run.state.value,
         )
     return run
 

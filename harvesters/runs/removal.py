@@ -126,12 +126,10 @@ def _check_free(source: Source, context: HarvestContext) -> None:
         raise open_error(opened, "harvest")
     if waiting := context.ledger.last_run(source.name, [State.HELD]):
         raise PlanError(
-            Reason(
-                "%(source)s: the plan %(plan)s awaits approval; approve or reject it first: "
-                "`stocktake plans show %(plan)s`",
-                source=source.name,
-                plan=waiting.id,
-            )
+            "%(source)s: the plan %(plan)s awaits approval; approve or reject it first: "
+            "`stocktake plans show %(plan)s`",
+            source=source.name,
+            plan=waiting.id,
         )
 
 

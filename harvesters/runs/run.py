@@ -134,10 +134,8 @@ def remap(
         archived_runs = context.ledger.fetched_runs(source.name, PUBLISHED_RUNS)
         if not archived_runs:
             raise PlanError(
-                Reason(
-                    "%(source)s: no complete run is archived; run `stocktake harvest %(source)s` first",
-                    source=source.name,
-                )
+                "%(source)s: no complete run is archived; run `stocktake harvest %(source)s` first",
+                source=source.name,
             )
         now = max(filter(None, (context.now(), context.ledger.latest_time(source.name))))
         run = context.ledger.create_run(
@@ -208,24 +206,20 @@ def check_not_retired(source: Source, context: HarvestContext) -> None:
     """Raise PlanError if the source is retired."""
     if context.ledger.is_retired(source.name):
         raise PlanError(
-            Reason(
-                "%(source)s: retired, so it is not harvested; `stocktake sources resume %(source)s` "
-                "resumes it",
-                source=source.name,
-            )
+            "%(source)s: retired, so it is not harvested; `stocktake sources resume %(source)s` "
+            "resumes it",
+            source=source.name,
         )
 
 
 def open_error(opened: Run, command: str) -> PlanError:
     """Return the error that a run is open, which *command* finishes."""
     return PlanError(
-        Reason(
-            "%(source)s: %(run)s was interrupted and is still open; run `stocktake %(command)s "
-            "%(source)s` to finish it",
-            source=opened.source,
-            run=opened.id,
-            command=command,
-        )
+        "%(source)s: %(run)s was interrupted and is still open; run `stocktake %(command)s "
+        "%(source)s` to finish it",
+        source=opened.source,
+        run=opened.id,
+        command=command,
     )
 
 

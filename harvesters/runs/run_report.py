@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from harvesters.errors import PlanError, QuietHoursError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Outcome, Run, StagedRecord, State
-from harvesters.reasons import Reason
 from harvesters.runs.run_log import interrupted_runs
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ def get_run(id: str, ledger: Ledger) -> Run:
     """Return the run with this id; raises PlanError if there is none."""
     run = ledger.run(id)
     if run is None:
-        raise PlanError(Reason("there is no run %(run)r; to list runs: `stocktake runs`", run=id))
+        raise PlanError("there is no run %(run)r; to list runs: `stocktake runs`", run=id)
     return run
 
 
