@@ -212,31 +212,22 @@ class OpenSnapshot:
         self, request: QueryRequest, notes: dict[str, object] | None = None
     ) -> tuple[Result, str]:
         """Return the result of *request* and the name of the engine that answers it. Raises
-        QueryError if it is not a query. *notes* receives what ``ColumnEngine.answer`` notes.
+        QueryError if it is not a query, MemoryError if it would have to read too many quads of named
+        graphs. *notes* receives what ``ColumnEngine.answer`` notes.
         """
-        if uses_named_graphs(request):
-            return self._evaluate_named(request, notes)
-        if self.columns and may_compile(request):
-            result = self.columns.answer(request, notes=notes)
+        is_named = uses_named_graphs(request)
+        if is_named:
+            evaluate(request, Store())  # raises QueryError if it is not a query
+            if self.columns is None:
+                raise StoreFailure("the named graphs of this state cannot be read")
+        is_plain = {request.default_graphs, request.named_graphs, request.release} == {None}
+        if self.columns and (is_plain if is_named else may_compile(request)):
+            result = self.columns.answer(request, 0 if is_named else None, notes)
             if result is not None:
                 return result, COLUMNS
-        return evaluate(request, self.store), STORE
-
-    def _evaluate_named(
-        self, request: QueryRequest, notes: dict[str, object] | None
-    ) -> tuple[Result, str]:
-        """Return the result of a query over named graphs, which the RDF store does not have, as
-        ``evaluate``. Raises MemoryError if it would have to read too many quads.
-        """
-        evaluate(request, Store())  # raises QueryError if it is not a query
-        if self.columns is None:
-            raise StoreFailure("the named graphs of this state cannot be read")
-        is_plain = request.default_graphs is None and request.named_graphs is None
-        if is_plain and request.release is None:
-            compiled = self.columns.answer(request, 0, notes)
-            if compiled is not None:
-                return compiled, COLUMNS
-        return evaluate(request, *self.columns.matching(request)), STORE
+        # The RDF store does not have the named graphs.
+        dataset = self.columns.matching(request) if self.columns and is_named else [self.store]
+        return evaluate(request, *dataset), STORE
 
     def explain(self, request: QueryRequest) -> dict[str, object]:
         """Evaluate *request*; return the ``engine``, the ``reason`` for it, and the number of
