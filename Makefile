@@ -105,7 +105,7 @@ lock: $(INSTALLED)
 	$(COMPILE) pyproject.toml --all-extras --upgrade --output-file requirements.lock
 	$(COMPILE) pyproject.toml --extra postgresql --extra dask --extra s3 --extra age --extra topics --extra tracing --extra zim --constraint requirements.lock --no-annotate --output-file requirements-run.lock
 	printf '%s\n' cyclonedx-bom hatchling sphinx sphinxext-rediraffe furo myst-parser | $(COMPILE) - --constraint requirements.lock --no-annotate --output-file requirements-build.lock
-	printf '%s\n' pypdf roc-validator | $(COMPILE) - --no-annotate --output-file tests/validators.lock
+	echo roc-validator | $(COMPILE) - --no-annotate --output-file tests/validators.lock
 
 # Without npm, the query page is a plain form.
 $(INSTALLED): requirements.lock tests/data.lock pyproject.toml hatch_build.py .ci/install .ci/data $(QUERY_PAGE) | $(BIN)/pip

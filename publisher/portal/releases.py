@@ -31,7 +31,7 @@ from publisher.portal.figures import sort_key
 from publisher.portal.report.builder import NUMBERS, PRINT, REPORT, STYLE, list_reports
 from publisher.rdf import Term, namespaces
 from publisher.releases import metadata
-from publisher.releases.metadata import CODEBOOK, PRINTED_CODEBOOK
+from publisher.releases.metadata import CODEBOOK
 from publisher.releases.signature import PUBLIC, SUFFIX, SUMS
 from publisher.releases.tables import TABLES
 from publisher.store.descriptions import Description, node_statements
@@ -182,9 +182,8 @@ def columns(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
             samples=samples,
             number=number,
             files=f"{origin(request)}/releases/{number or 1}",
-            # They are gone where the files of the release were withdrawn.
+            # It is gone where the files of the release were withdrawn.
             has_codebook=(folder / CODEBOOK).is_file(),
-            has_print=(folder / PRINTED_CODEBOOK).is_file(),
         ),
         HTML,
     )

@@ -1,6 +1,5 @@
-"""The metadata of a release: one model, and a template for each file; those for print are typeset
-as tagged PDF with Typst (https://typst.app/docs/), where the same document yields the same bytes. Its
-classes, properties and links to other data sets are counted, and described by VoID.
+"""The metadata of a release: one model, and a template for each file. Its classes, properties and
+links to other data sets are counted, and described by VoID.
 
 Sources: https://www.w3.org/TR/void/, https://github.com/citation-file-format/citation-file-format (1.2.0; JSON is YAML),
 https://schema.datacite.org/meta/kernel-4.5/, https://developers.zenodo.org/#representation,
@@ -16,19 +15,15 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
-from datetime import datetime
+from dataclasses import replace
 from functools import cache
-from importlib import import_module
 from itertools import chain, islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import duckdb
 import orjson
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from publisher.errors import ReleaseError
 from publisher.rdf import text_term, typed_term
 from publisher.releases.signature import SUFFIX, SUMS, sha256_of
 from publisher.releases.tables import TABLES, Table
@@ -37,7 +32,6 @@ from publisher.store.releases import MANIFEST, File, Release
 from vocab.iris import Iris, encode
 from vocab.terms import RDF
 from web.branding import NAME
-from web.templating import escape_unsafe_text
 
 ABSTRACT = (
     "Initiatives for the information society, gathered from public registries and published as linked data by WSIS action line and "
@@ -45,13 +39,11 @@ ABSTRACT = (
 )
 DEMO_PREFIX = "Demonstration data: "  # prefix of titles in a demo installation
 DEMO_NOTE = "Demonstration data: registries, projects and organizations are made up."
-CODEBOOK, PRINTED_CODEBOOK = "codebook.md", "codebook.pdf"
+CODEBOOK = "codebook.md"
 # Name, media type and description of each file, in the order in which they are written: each may
 # describe those before it.
 FILES = (
     (CODEBOOK, "text/markdown", "each column with its unit, code list and examples"),
-    (PRINTED_CODEBOOK, "application/pdf", "each column with its unit, code list and examples, for print"),
-    ("changelog.json", "application/json", "what has changed since the release before, in numbers"),
     ("csv-metadata.json", "application/csvm+json", "the columns of the tables, by CSVW"),
     ("CITATION.cff", "application/yaml", "how it is cited"),
     ("datacite.json", "application/json", "metadata of DataCite 4.5"),
@@ -72,8 +64,6 @@ _LICENCES = {
 }
 _EXAMPLES, _ROWS = 2, 2_000  # examples of a column, and rows that are read for them
 _LONGEST = 60  # characters of an example
-# Typst's own fonts have these letters: Latin, Greek and Cyrillic.
-_PRINTABLE = re.compile("[\x20-\u052f\u1e00-\u20cf]*")
 
 Examples = Mapping[str, Mapping[str, list[str]]]  # by table and column
 
@@ -92,14 +82,11 @@ def licences(release: Release) -> list[str]:
 
 def add_metadata(release: Release, folder: Path, base: str) -> Release:
     """Write the files of metadata into *folder*, which has all others; return the release with
-    them. Code lists have addresses under *base*. Raises ReleaseError.
+    them. Code lists have addresses under *base*.
     """
     files, examples = list(release.files), table_examples(folder)
     for name, media, description in FILES:
-        if name == PRINTED_CODEBOOK:
-            content = _print_codebook(release, examples, base)
-        else:
-            content = render(name, release, files=files, examples=examples, base=base)
+        content = render(name, release, files=files, examples=examples, base=base)
         (folder / name).write_bytes(content)
         files.append(describe_file(folder / name, media, description))
     return replace(release, files=tuple(files))
@@ -153,29 +140,6 @@ def _environment() -> Environment:
     return environment
 
 
-def _print_codebook(release: Release, examples: Examples, base: str) -> bytes:
-    """Return the codebook as tagged PDF, with the examples that Typst's own fonts can print."""
-    document = {
-        "title": f"{title(release)}: codebook",
-        "publisher": title(release).partition(",")[0],
-        "lead": f"Release {release.number} of {release.day}",
-        "address": release.iri,
-        "base": base,
-        "notes": [
-            _NOTE,
-            f"Examples in letters other than Latin, Greek and Cyrillic are in {CODEBOOK} of the same release.",
-        ],
-        "tables": [asdict(table) for table in TABLES.values()],
-        "examples": {
-            table: {
-                name: list(filter(_PRINTABLE.fullmatch, texts)) for name, texts in columns.items()
-            }
-            for table, columns in examples.items()
-        },
-    }
-    return typeset(_TEMPLATES / "codebook.typ", document, release.issued)
-
-
 def table_examples(folder: Path) -> Examples:
     """Return the examples of each column of each table, from the CSV files in *folder*."""
     return {
@@ -195,52 +159,6 @@ def _column_examples(file: Path, table: Table) -> dict[str, list[str]]:
                 if value and value not in values and len(values) < _EXAMPLES:
                     values.append(value)
     return examples
-
-
-def typeset(
-    template: Path,
-    document: Mapping[str, object],
-    issued: str,
-    pictures: Mapping[str, bytes] | None = None,
-    *,
-    system_fonts: bool = False,
-) -> bytes:
-    """Return the PDF of *document*, dated *issued* (UTC); *pictures* are files beside the template,
-    by name.
-
-    Without *system_fonts* only Typst's own fonts are used, so that the bytes are the same on every
-    machine; these have Latin, Greek and Cyrillic letters. Raises ReleaseError.
-    """
-    typst = import_module("typst")  # late: it maps 84 MB, and most commands typeset nothing
-    with TemporaryDirectory(prefix="stocktake-typst-") as folder:
-        work = Path(folder)
-        for name, content in (pictures or {}).items():
-            (work / name).write_bytes(content)
-        (work / "document.json").write_text(
-            json.dumps(_make_visible(document), ensure_ascii=False), encoding="utf-8"
-        )
-        (source := work / template.name).write_bytes(template.read_bytes())
-        try:
-            pdf = typst.compile(
-                source,
-                root=work,
-                format="pdf",
-                ignore_system_fonts=not system_fonts,
-                timestamp=int(datetime.fromisoformat(issued).timestamp()),
-            )
-        except typst.TypstError as error:
-            raise ReleaseError(f"{template.stem}.pdf could not be typeset: {error}") from error
-    assert isinstance(pdf, bytes)
-    return pdf
-
-
-def _make_visible(value: object) -> object:
-    """Escape invisible and bidirectional control characters, as pages do."""
-    if isinstance(value, Mapping):
-        return {name: _make_visible(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_make_visible(item) for item in value]
-    return escape_unsafe_text(value) if isinstance(value, str) else value
 
 
 VOID = "http://rdfs.org/ns/void#"

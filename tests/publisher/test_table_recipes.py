@@ -18,7 +18,6 @@ import pytest
 from snippets import ROOT, read_snippets
 from suites import DATA
 
-from publisher.releases.metadata import table_examples
 from publisher.releases.tables import TABLES, open_tables, write_table
 from vocab.iris import Iris
 
@@ -186,13 +185,6 @@ session = requests_cache.CachedSession(sys.argv[1], backend="sqlite")
 session.mount(sys.argv[2], FromFile())
 session.get(sys.argv[2], headers={"Accept": "application/ld+json, application/json"}).raise_for_status()
 """
-READ_PDF = """
-import json, sys, pypdf
-reader = pypdf.PdfReader(sys.argv[1])
-tagged = reader.root_object["/MarkInfo"]["/Marked"] and "/StructTreeRoot" in reader.root_object
-pages = [page.extract_text() for page in reader.pages]
-print(json.dumps({"pages": pages, "title": reader.metadata.title, "language": reader.root_object["/Lang"], "tagged": bool(tagged)}))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -263,15 +255,6 @@ def validate(
     return validate
 
 
-@pytest.fixture(scope="module")
-def printed(validators: Path, folder: Path) -> dict[str, Any]:
-    line = [str(validators / "python"), "-c", READ_PDF, str(folder / "codebook.pdf")]
-    document: dict[str, Any] = json.loads(
-        subprocess.run(line, capture_output=True, check=True, timeout=120).stdout
-    )
-    return document
-
-
 def changed_crate(
     folder: Path, copy: Path, change: Callable[[dict[str, Any], dict[str, Any]], None]
 ) -> Path:
@@ -328,36 +311,3 @@ def test_a_crate_without_a_file_that_it_describes_is_refused(
 
     assert report["passed"] is False
     assert any("links.parquet" in json.dumps(issue) for issue in report["issues"])
-
-
-def test_the_printed_codebook_is_tagged_and_has_a_title(printed: dict[str, Any]) -> None:
-    assert (printed["title"], printed["language"], printed["tagged"]) == (
-        "WSIS Stocktaking, release 1: codebook",
-        "en",
-        True,
-    )
-
-
-def test_the_printed_codebook_has_every_column_and_examples_that_its_fonts_can_print(
-    printed: dict[str, Any], folder: Path
-) -> None:
-    text = re.sub(r"[\s\u200b]+", "", "".join(printed["pages"]))  # Lines break within names.
-
-    for table in TABLES.values():
-        assert re.sub(r"\s", "", f"A row is {table.row}.") in text
-        for column in table.columns:
-            assert column.name in text
-            assert re.sub(r"\s", "", column.description).replace("'", "’") in text.replace("'", "’")
-            assert [value for value in (*column.values, *column.schemes) if value not in text] == []
-
-    examples = [
-        text
-        for columns in table_examples(folder).values()
-        for texts in columns.values()
-        for text in texts
-    ]
-    latin = [example for example in examples if example.isascii()]
-
-    assert len(latin) > 50
-    assert [example for example in latin if re.sub(r"\s", "", example) not in text] == []
-    assert not re.search("[\u0590-\u1dff\u3000-\uffff]", text)

@@ -1,16 +1,18 @@
-"""Build the report of a release, as a page and as PDF. It is written to a temporary folder and
-renamed when complete; a rebuilt report is identical.
+"""Build the report of a release, as a page and as tagged PDF with Typst (https://typst.app/docs/). It
+is written to a temporary folder and renamed when complete; a rebuilt report is identical.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from datetime import date
+from datetime import date, datetime
 from itertools import takewhile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
@@ -35,12 +37,11 @@ from publisher.portal.report.content import (
     sections,
 )
 from publisher.releases.builder import find_release
-from publisher.releases.metadata import typeset
 from publisher.store.releases import Release, open_release_tables
 from vocab.iris import Iris
 from web.branding import NAME
 from web.charts import standalone_svg, stylesheet
-from web.templating import create_environment, finalize
+from web.templating import create_environment, escape_unsafe_text, finalize
 
 REPORT, PRINT, STYLE, NUMBERS = "report.html", "report.pdf", "report.css", "report.json"
 _HERE = Path(__file__).parent
@@ -184,13 +185,31 @@ def _pdf(
             language=language,
             action="install fonts-noto-core and fonts-noto-cjk",
         )
-    return typeset(
-        _HERE / "report.typ",
-        {**document, **more, "colours": _COLOURS.findall(stylesheet())},
-        release.issued,
-        {f"{key}.svg": standalone_svg(drawing) for key, drawing in drawings.items()},
-        system_fonts=bool(hints),
-    )
+    content = {**document, **more, "colours": _COLOURS.findall(stylesheet())}
+    with TemporaryDirectory(prefix="stocktake-typst-") as folder:
+        work = Path(folder)
+        for key, drawing in drawings.items():
+            (work / f"{key}.svg").write_bytes(standalone_svg(drawing))
+        (work / "document.json").write_bytes(orjson.dumps(_make_visible(content)))
+        source = shutil.copy(_HERE / "report.typ", work)
+        pdf = typst.compile(
+            source,
+            root=work,
+            format="pdf",
+            # Without those of the system, the bytes are the same on every machine.
+            ignore_system_fonts=not hints,
+            timestamp=int(datetime.fromisoformat(release.issued).timestamp()),
+        )
+    return bytes(pdf)
+
+
+def _make_visible(value: object) -> object:
+    """Escape invisible and bidirectional control characters, as pages do."""
+    if isinstance(value, Mapping):
+        return {name: _make_visible(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_make_visible(item) for item in value]
+    return escape_unsafe_text(value) if isinstance(value, str) else value
 
 
 def _numbers(report: Report, parts: Sequence[Section]) -> bytes:
