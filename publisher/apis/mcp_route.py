@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from publisher.pages import PagesDep
+from publisher.pages import PACKAGE_FOLDER, PagesDep
 from web.endpoints import contents, get
 from web.respond import origin, problem_response, respond
 
@@ -47,57 +47,6 @@ router = APIRouter()
 router.add_route("/mcp", McpEndpoint(), include_in_schema=False)  # type: ignore[arg-type]  # an ASGI app is allowed too
 
 
-# Sections of /llms.txt: of each link the title, the path and what is there.
-_LINKS = {
-    "Ask": (
-        (
-            "MCP server",
-            "/mcp",
-            "Model Context Protocol over HTTP by POST: tools what_is_here, search, describe, count, query, cite",
-        ),
-        (
-            "SPARQL endpoint",
-            "/sparql",
-            "SPARQL 1.1; `release=NUMBER` asks a release, so that the link always returns the same",
-        ),
-        ("Example queries", "/examples", "queries that run, with their results"),
-        ("Search", "/search?format=json", "things by words and facets, as JSON"),
-        (
-            "OpenAPI description",
-            "/openapi.json",
-            "every endpoint with its parameters, formats and errors",
-        ),
-    ),
-    "Data": (
-        (
-            "Releases",
-            "/releases/",
-            "numbered, signed and never changed: N-Quads, Turtle, CSV, Parquet, and how to cite them",
-        ),
-        ("Catalogue", "/catalog.jsonld", "DCAT-AP, with the licence of each registry"),
-        ("Changes", "/ldes", "every change as a linked data event stream"),
-    ),
-    "Vocabulary": (
-        ("Ontology", "/ns", "classes and properties"),
-        ("Action lines", "/scheme/action-line", "the WSIS action lines, with their codes"),
-        (
-            "Goals and targets",
-            "/scheme/sdg",
-            "the Sustainable Development Goals, targets and indicators, with the UN's own IRIs",
-        ),
-        (
-            "Names to query",
-            "/sparql/words",
-            "classes, properties and concepts in use, with labels, as JSON",
-        ),
-    ),
-    "State": (
-        ("Registries", "/sources", "how fresh each is, and its licence"),
-        ("About", "/about", "what is published, by whom, and how"),
-    ),
-}
-
-
 @get(
     router,
     "/llms.txt",
@@ -110,22 +59,6 @@ _LINKS = {
 )
 async def describe_site(request: Request, pages: PagesDep) -> Response:
     """The form is that of llmstxt.org."""
-    host = origin(request)
-    lines = [
-        f"# {pages.branding.name}",
-        "",
-        "> Registries of digital development initiatives, joined as linked data by WSIS action line and Sustainable Development Goal.",
-        "",
-        "Links between an initiative and a goal or action line are declared by the registry, crosswalked from its code, or suggested by a "
-        "classifier; queries keep the three apart. Each registry has its own licence. A number is cited with the link that returns it "
-        "from a release.",
-    ]
-    for section, links in _LINKS.items():
-        lines += [
-            "",
-            f"## {section}",
-            "",
-            *(f"- [{title}]({host}{path}): {text}" for title, path, text in links),
-        ]
-    body = "".join(f"{line}\n" for line in lines)
+    text = (PACKAGE_FOLDER / "templates" / "llms.txt").read_text(encoding="utf-8")
+    body = text.format(name=pages.branding.name, host=origin(request))
     return respond(request, body, "text/markdown; charset=utf-8")
