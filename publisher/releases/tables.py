@@ -83,8 +83,8 @@ class Table:
     """A table; *row* describes a row, *relation* is what it is selected from.
 
     *key* are the columns that identify a row, if some do. *references* are columns with values of a
-    column (*target*) of another *table*. *order* are the columns that its Parquet file is sorted
-    by, then by all others: those that queries select rows by.
+    column (*target*) of another *table*. *order* are the columns that its files are sorted by:
+    first those that queries select rows by.
     """
 
     name: str
@@ -169,8 +169,7 @@ def open_tables(
     connection.executemany("INSERT INTO areas VALUES (?, ?, ?, ?)", areas)
     for table in described.values():
         columns = [f'"{item.name}" {_TYPES.get(item.type, "VARCHAR")}' for item in table.columns]
-        place = "STRUCT(g VARCHAR, n INTEGER, o VARCHAR)"
-        connection.execute(f"CREATE TABLE {table.name} ({', '.join(columns)}, place {place})")
+        connection.execute(f"CREATE TABLE {table.name} ({', '.join(columns)})")
     return connection
 
 
@@ -215,7 +214,7 @@ def compute_tables(
         for table in described.values():
             columns = ", ".join(_expanded(item.sql or item.name, iris) for item in table.columns)
             relation = _expanded(table.relation, iris)
-            tables.execute(f"INSERT INTO {table.name} SELECT {columns}, place FROM {relation}")
+            tables.execute(f"INSERT INTO {table.name} SELECT {columns} FROM {relation}")
     tables.execute(
         """CREATE TEMP TABLE things AS SELECT row_number() OVER () AS thing, thing AS iri, 1 AS kind, source, title,
             NULL::VARCHAR[] AS other_titles, list_filter([part_of], lambda one: one <> '') AS wholes FROM initiatives;
@@ -240,16 +239,26 @@ def _read_lines(file: Path, longest: int) -> str:
 
 
 def write_table(tables: duckdb.DuckDBPyConnection, table: Table, folder: Path) -> int:
-    """Write a table into *folder*, and return the number of its rows."""
+    """Write a table into *folder*, and return the number of its rows. DuckDB fails to sort texts
+    larger than its memory, so rows are ranked by few columns, and then sorted in parts.
+    """
     names = [f'"{column.name}"' for column in table.columns]
-    [(count,)] = tables.execute(f"SELECT count(*) FROM {table.name}").fetchall()
+    order = ", ".join(f'"{name}" NULLS LAST' for name in table.order)
     sample = f"(FROM {table.name} LIMIT {_FETCHED})"
-    [(row_bytes,)] = tables.execute(
-        f"SELECT coalesce(avg(strlen(item::VARCHAR)), 0) FROM {sample} item"
+    [(count, row_bytes)] = tables.execute(
+        f"SELECT (SELECT count(*) FROM {table.name}), 1 + coalesce(avg(strlen(item::VARCHAR)), 0) FROM {sample} item"
     ).fetchall()
-    sorted_at_once = max(1, int(_SORTED_BYTES / (row_bytes + 1)))
-    source = _ordered(tables, table.name, "place", "place", count, sorted_at_once)
-    rows = tables.execute(f"SELECT {', '.join(names)} FROM {source}")
+    tables.execute(
+        f"""CREATE OR REPLACE TABLE ranks AS SELECT rowid AS id, row_number() OVER (ORDER BY {order}) AS rank FROM {table.name};
+        CREATE OR REPLACE TABLE ordered AS FROM {table.name} LIMIT 0"""
+    )
+    at_once = max(1, int(_SORTED_BYTES / row_bytes))
+    for start in range(0, count, at_once):
+        tables.execute(
+            f"""INSERT INTO ordered SELECT item.* FROM {table.name} item JOIN ranks ON item.rowid = ranks.id
+            WHERE rank > {start} AND rank <= {start + at_once} ORDER BY rank"""
+        )
+    rows = tables.execute("FROM ordered")
     with gzip_writer(folder / f"{table.name}.csv.gz") as file:
         cells = csv.writer(codecs.getwriter("utf-8")(file))
         cells.writerow(column.name for column in table.columns)
@@ -259,38 +268,12 @@ def write_table(tables: duckdb.DuckDBPyConnection, table: Table, folder: Path) -
         f"TRY_CAST({name} AS TIMESTAMP) AS {name}" if column.type == "time" else name
         for name, column in zip(names, table.columns, strict=True)
     )
-    order = dict.fromkeys([*(f'"{name}"' for name in table.order), *names])
-    group = max(1, min(ROW_GROUP, int(_ROW_GROUP_BYTES / (row_bytes + 1))))
-    keys = f"{' NULLS LAST, '.join(order)} NULLS LAST"
-    first = ", ".join(f'"{name}" NULLS LAST' for name in table.order)
-    source = _ordered(tables, table.name, keys, first, count, sorted_at_once)
+    group = max(1, min(ROW_GROUP, int(_ROW_GROUP_BYTES / row_bytes)))
     tables.execute(
-        f"""COPY (SELECT {", ".join(selected)} FROM {source})
+        f"""COPY (SELECT {", ".join(selected)} FROM ordered)
         TO '{folder / table.name}.parquet' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {group})"""
     )
-    tables.execute("DROP TABLE IF EXISTS ordered")
     return int(count)
-
-
-def _ordered(
-    tables: duckdb.DuckDBPyConnection, name: str, keys: str, first: str, count: int, at_once: int
-) -> str:
-    """Return the rows of the table *name* by *keys* as SQL: DuckDB fails to sort texts larger than
-    its memory, so more than *at_once* rows are sorted and stored in parts, by the keys *first*.
-    """
-    if count <= at_once:
-        return f"{name} ORDER BY {keys}"
-    tables.execute(
-        f"""CREATE OR REPLACE TABLE ranks AS SELECT rowid AS id, row_number() OVER (ORDER BY {first}, place, rowid) AS rank FROM {name};
-        CREATE OR REPLACE TABLE ordered AS FROM {name} LIMIT 0"""
-    )
-    for start in range(0, count, at_once):
-        tables.execute(
-            f"""INSERT INTO ordered SELECT item.* FROM {name} item JOIN ranks ON item.rowid = ranks.id
-            WHERE rank > {start} AND rank <= {start + at_once} ORDER BY rank"""
-        )
-    tables.execute("DROP TABLE ranks")
-    return "ordered"
 
 
 def _joined(row: Sequence[object]) -> list[object]:
@@ -299,21 +282,14 @@ def _joined(row: Sequence[object]) -> list[object]:
 
 def count_tables(tables: duckdb.DuckDBPyConnection, iris: Iris) -> dict[str, int]:
     """Return the numbers of graphs, of records by their state, and of things by their kind."""
-
-    def numbers(query: str) -> dict[str, int]:
-        return dict(tables.execute(query).fetchall())
-
-    states = numbers("SELECT state, count(*) FROM records GROUP BY state")
-    vanished, gone = states.get("vanished", 0), states.get("gone", 0)
-    graphs = f"SELECT count(DISTINCT g) FROM quads WHERE NOT starts_with(g, '<{iris.base}id/')"
-    kinds = "SELECT kind, count(*) FROM records WHERE state <> 'gone' AND kind <> '' GROUP BY kind ORDER BY kind"
-    return {
-        **numbers(f"SELECT 'graphs', ({graphs})"),
-        "records": states.get("published", 0) + vanished,
-        "vanished": vanished,
-        "gone": gone,
-        **numbers(kinds),
-    }
+    rows = tables.execute(
+        f"""SELECT 'graphs', count(DISTINCT g) FROM quads WHERE NOT starts_with(g, '<{iris.base}id/')
+        UNION ALL SELECT 'records', count(*) FROM records WHERE state <> 'gone'
+        UNION ALL SELECT 'vanished', count(*) FROM records WHERE state = 'vanished'
+        UNION ALL SELECT 'gone', count(*) FROM records WHERE state = 'gone'
+        UNION ALL (SELECT kind, count(*) FROM records WHERE state <> 'gone' AND kind <> '' GROUP BY kind ORDER BY kind)"""
+    )
+    return dict(rows.fetchall())
 
 
 def read_sources(tables: duckdb.DuckDBPyConnection, iris: Iris) -> list[ReleaseSource]:

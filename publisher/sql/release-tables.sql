@@ -1,6 +1,5 @@
 -- The relations and macros that the columns of tables.toml read. BASE is the base of our IRIs; a name such as 'dct:title' is written as
 -- the IRI in angle brackets. The statements of one part of the graphs are read at a time, since lists and sums of texts stay in memory.
--- A query that has no ORDER BY may return its rows in any order, so each row has its place in the CSV.
 
 CREATE MACRO path_of(term) AS CASE WHEN starts_with(term, '<BASE') THEN substr(term, length('<BASE') + 1, length(term) - length('<BASE') - 1) END;
 CREATE MACRO year_of(date) AS nullif(TRY_CAST(regexp_extract(date, '^([0-9]{4})(-|$)', 1) AS BIGINT), 0);
@@ -15,7 +14,7 @@ WITH heads AS (
         string_split(path_of(topic), '/') AS names
     FROM quads WHERE part = PART GROUP BY g HAVING type IN ('record', 'id', 'cluster')
 ), described AS (
-    SELECT g, {'g': g, 'n': 0, 'o': ''} AS place, g[2:-2] AS graph, type, split_part(path_of(g), '/', CASE type WHEN 'id' THEN 3 ELSE 2 END) AS source,
+    SELECT g, g[2:-2] AS graph, type, split_part(path_of(g), '/', CASE type WHEN 'id' THEN 3 ELSE 2 END) AS source,
         topic, topic[2:-2] AS thing, state, CASE WHEN names[1] = 'id' AND names[2] IN (KINDS) THEN names[2] ELSE '' END AS kind
     FROM heads
 ), terms AS (
@@ -38,7 +37,7 @@ SELECT g, s, of_node('wsis:concept') AS concept, regexp_extract(of_node('wsis:ba
 FROM cells WHERE type = 'record' AND s <> g GROUP BY g, s;
 
 CREATE OR REPLACE TEMP VIEW initiative_cells AS
-SELECT cells.* REPLACE ({'g': thing, 'n': 0, 'o': ''} AS place), prize, area_name, iso3, itu_region
+SELECT cells.*, prize, area_name, iso3, itu_region
 FROM cells LEFT JOIN nodes ON nodes.g = cells.g AND nodes.s = o AND cells.p = 'vivo:relatedBy'
     LEFT JOIN areas ON areas.code = cells.code AND is_iri AND p = 'dct:spatial'
 WHERE type = 'record' AND kind = 'initiative' AND state <> 'gone' AND cells.s IN (cells.g, topic);
@@ -47,25 +46,24 @@ CREATE OR REPLACE TEMP VIEW thing_cells AS
 SELECT * FROM cells WHERE type = 'record' AND kind <> '' AND state <> 'gone' AND s = topic;
 
 CREATE OR REPLACE TEMP VIEW party_cells AS
-SELECT * REPLACE ({'g': g, 'n': n, 'o': o} AS place), role
-FROM thing_cells JOIN (VALUES ('dct:publisher', 'lead', 0), ('wsis:partner', 'partner', 1), ('schema:funder', 'funder', 2)) roles (p, role, n) USING (p)
+SELECT *
+FROM thing_cells JOIN (VALUES ('dct:publisher', 'lead'), ('wsis:partner', 'partner'), ('schema:funder', 'funder')) roles (p, role) USING (p)
 WHERE is_iri;
 
 CREATE OR REPLACE TEMP VIEW link_cells AS
-WITH ties (p, scheme, basis, n) AS (VALUES
-    ('wsis:actionLine', 'action-line', 'declared', 0), ('wsis:crosswalkedActionLine', 'action-line', 'crosswalked', 1),
-    ('wsis:suggestedActionLine', 'action-line', 'suggested', 2), ('wsis:goal', 'goal', 'declared', 3), ('wsis:crosswalkedGoal', 'goal', 'crosswalked', 4),
-    ('wsis:suggestedGoal', 'goal', 'suggested', 5), ('wsis:target', 'target', 'declared', 6), ('wsis:crosswalkedTarget', 'target', 'crosswalked', 7),
-    ('wsis:suggestedTarget', 'target', 'suggested', 8)
+WITH ties (p, scheme, basis) AS (VALUES
+    ('wsis:actionLine', 'action-line', 'declared'), ('wsis:crosswalkedActionLine', 'action-line', 'crosswalked'),
+    ('wsis:suggestedActionLine', 'action-line', 'suggested'), ('wsis:goal', 'goal', 'declared'), ('wsis:crosswalkedGoal', 'goal', 'crosswalked'),
+    ('wsis:suggestedGoal', 'goal', 'suggested'), ('wsis:target', 'target', 'declared'), ('wsis:crosswalkedTarget', 'target', 'crosswalked'),
+    ('wsis:suggestedTarget', 'target', 'suggested')
 ), claims AS (SELECT g, concept, basis, arg_max({'word': word, 'confidence': confidence}, s) AS claim FROM nodes WHERE basis <> '' GROUP BY ALL)
-SELECT cells.* REPLACE ({'g': cells.g, 'n': n, 'o': o} AS place), scheme, ties.basis, claim.word, claim.confidence
+SELECT cells.*, scheme, ties.basis, claim.word, claim.confidence
 FROM thing_cells cells JOIN ties USING (p) LEFT JOIN claims ON claims.g = cells.g AND concept = text AND claims.basis = ties.basis;
 
 CREATE OR REPLACE TEMP VIEW place_cells AS
-SELECT cells.* REPLACE ({'g': cells.g, 'n': CASE p WHEN 'dct:spatial' THEN 0 ELSE 1 END, 'o': o} AS place), label, latitude, longitude
-FROM thing_cells cells LEFT JOIN nodes ON nodes.g = cells.g AND nodes.s = o
+SELECT cells.*, label, latitude, longitude FROM thing_cells cells LEFT JOIN nodes ON nodes.g = cells.g AND nodes.s = o
 WHERE p = 'dct:spatial' OR (p = 'schema:location' AND latitude IS NOT NULL AND longitude IS NOT NULL);
 
 CREATE OR REPLACE TEMP VIEW member_cells AS
-SELECT * REPLACE ({'g': g, 'n': 0, 'o': o} AS place, text AS thing, split_part(path_of(o), '/', 2) AS kind, split_part(path_of(o), '/', 3) AS source)
+SELECT * REPLACE (text AS thing, split_part(path_of(o), '/', 2) AS kind, split_part(path_of(o), '/', 3) AS source)
 FROM cells WHERE type = 'cluster' AND s = g AND p = 'prov:hadMember';
