@@ -18,10 +18,10 @@ from journal.journal import Journal
 from languages.translations import LANGUAGES
 from publisher.errors import PublisherError
 from publisher.releases import copies, schedule
-from publisher.releases.builder import KEEP, apply_retention, build_release, find_release, to_json
+from publisher.releases.builder import KEEP, apply_retention, build_release, to_json
 from publisher.releases.dump import write_dumps
 from publisher.store import releases as release_stores
-from publisher.store.releases import Release, list_releases, newest_release
+from publisher.store.releases import Release, find_release, list_releases, newest_release
 from vocab.iris import Iris
 
 if TYPE_CHECKING:

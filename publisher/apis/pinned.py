@@ -17,7 +17,7 @@ from rdflib.term import URIRef
 from typing_extensions import TypedDict
 
 from publisher.data import count_queries
-from publisher.errors import NotReady, QueryError, ReleaseNotFound, RowLimit
+from publisher.errors import NotReady, QueryError, RowLimit
 from publisher.rdf import namespaces
 from publisher.sparql.endpoint import media_type, parse_request
 from publisher.sparql.examples import examples
@@ -27,7 +27,7 @@ from publisher.store.columns.compiler import parts_of
 from publisher.store.columns.engine import parse
 from publisher.store.descriptions import source_statuses
 from publisher.store.query_service import QueryService, query
-from publisher.store.releases import Release, newest_release
+from publisher.store.releases import Release, find_release
 from publisher.store.snapshots import Snapshot
 from vocab.terms import RDF
 from web.endpoints import Count, Instant
@@ -278,14 +278,5 @@ async def pin_release(
     service: QueryService, number: int | None, host: str, client: str = ""
 ) -> PinnedRelease:
     """Return release *number*, the newest if None. Raises ReleaseNotFound and Withdrawn."""
-    folder = service.data / "releases"
-    release = (
-        await asyncio.to_thread(service.releases.release, number)
-        if number
-        else await asyncio.to_thread(newest_release, folder)
-    )
-    if release is None:
-        raise ReleaseNotFound(
-            "there is no release yet, to which an answer could be pinned; `stocktake release` makes one"
-        )
+    release = await asyncio.to_thread(find_release, service.data, number)
     return PinnedRelease(service, release, host, client)

@@ -17,7 +17,7 @@ from pathlib import Path
 from journal.entry import Entry
 from journal.files import AlreadyLockedError, FileLock, describe_holder, sync
 from journal.journal import Journal
-from publisher.errors import ReleaseError, ReleaseNotFound
+from publisher.errors import ReleaseError
 from publisher.rdf import namespaces
 from publisher.releases.dump import (
     TEXT_FORMATS,
@@ -49,10 +49,8 @@ from publisher.store.descriptions import serialize_description as write_turtle
 from publisher.store.releases import (
     MANIFEST,
     Release,
-    get_release,
     list_releases,
     newest_release,
-    release_numbers,
     write_manifest,
 )
 from vocab.iris import Iris
@@ -213,27 +211,6 @@ def build_lock(releases: Path) -> Iterator[None]:
         ) from error
     with lock:
         yield
-
-
-def find_release(data: Path, number: int | None) -> Release:
-    """Return a release, the newest if *number* is None. Raises ReleaseNotFound, also for one whose
-    files were removed.
-    """
-    releases = data / "releases"
-    release = get_release(releases, number) if number else newest_release(releases)
-    if release is None:
-        known = (
-            ", ".join(map(str, release_numbers(releases)))
-            or "none; make one with `stocktake release`"
-        )
-        raise ReleaseNotFound(
-            f"there is no release {number or ''}".rstrip() + f"; available: {known}"
-        )
-    if release.withdrawn:
-        raise ReleaseNotFound(
-            f"the files of release {release.number} were removed on {release.withdrawn[:10]}; choose a newer one"
-        )
-    return release
 
 
 def to_json(release: Release) -> str:

@@ -154,6 +154,31 @@ def get_release(releases: Path, number: int) -> Release | None:
         return None
 
 
+def find_release(data: Path, number: int | None) -> Release:
+    """Return release *number* under *data*, the newest if None. Raises ReleaseNotFound, and Withdrawn
+    if its files were removed.
+    """
+    releases = data / "releases"
+    release = newest_release(releases) if number is None else get_release(releases, number)
+    if release is None:
+        raise ReleaseNotFound(
+            "there is no release yet; `stocktake release` makes one"
+            if number is None
+            else TranslatableText(
+                "there is no release {number}; /releases/ lists them", number=number
+            )
+        )
+    if release.withdrawn:
+        raise Withdrawn(
+            TranslatableText(
+                "release {number} was kept until {day}; /release/{number} has its numbers, /releases/ newer ones",
+                number=release.number,
+                day=release.withdrawn,
+            )
+        )
+    return release
+
+
 COLUMNS, TEXT = "columns", "text"  # the folders of the columns and the search index in a store
 _ABOUT = "about.json"
 _WAIT = 8.0  # seconds that a query waits for the store of its release
@@ -304,8 +329,6 @@ def remove_stores(data: Path, remaining: Iterable[int]) -> None:
     reading.
     """
     remaining_names = {str(number) for number in remaining}
-    for leftover in (data / "store" / "releases").glob(".old-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
     for folder in (data / "store" / "releases").glob("[0-9]*"):
         if folder.name not in remaining_names:
             _remove(folder)
@@ -324,8 +347,8 @@ def discard_damaged_stores(data: Path) -> str:
 
 
 def _remove(folder: Path) -> None:
-    old = folder.with_name(f".old-{folder.name}-{os.getpid()}")
-    shutil.rmtree(folder.rename(old), ignore_errors=True)
+    (folder / _ABOUT).unlink(missing_ok=True)  # Without it, no part of the store is found.
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 class OpenReleases:
@@ -338,34 +361,12 @@ class OpenReleases:
         self._builds: dict[tuple[int, bool], asyncio.Task[None]] = {}
         self._build_lock = asyncio.Semaphore(1)
 
-    def release(self, number: int) -> Release:
-        """Return release *number*; raise ReleaseNotFound if there is none, Withdrawn if its files
-        were removed.
-        """
-        release = get_release(self._data / "releases", number)
-        if release is None:
-            raise ReleaseNotFound(
-                TranslatableText(
-                    "there is no release {number}; /releases/ lists them", number=number
-                )
-            )
-        if release.withdrawn:
-            day = release.withdrawn
-            raise Withdrawn(
-                TranslatableText(
-                    "release {number} was kept until {day}; /release/{number} has its numbers, /releases/ newer ones",
-                    number=number,
-                    day=day,
-                )
-            )
-        return release
-
     async def open(self, number: int, *, texts: bool = False) -> Snapshot:
         """Return the snapshot of release *number*, with its search index if *texts*.
 
         Raises ReleaseNotFound, Withdrawn, and NotReady while its store is being built.
         """
-        release = await asyncio.to_thread(self.release, number)
+        release = await asyncio.to_thread(find_release, self._data, number)
         if snapshot := find_store(self._data, release, texts=texts):
             return snapshot
         build = self._builds.get((number, texts))

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import date, datetime
@@ -36,8 +35,7 @@ from publisher.portal.report.content import (
     parse_scope,
     sections,
 )
-from publisher.releases.builder import find_release
-from publisher.store.releases import Release, open_release_tables
+from publisher.store.releases import Release, find_release, open_release_tables
 from vocab.iris import Iris
 from web.branding import NAME
 from web.charts import standalone_svg, stylesheet
@@ -63,7 +61,7 @@ def build_report(
     """Write the report on release *number* (None: the newest) in *language*, filtered by *chosen*;
     an existing one is replaced.
 
-    Raises ReportError, ReleaseError and ReleaseNotFound.
+    Raises ReportError, ReleaseNotFound and Withdrawn.
     """
     release = find_release(data, number)
     names = FacetLabels(iris, {source.name: source.title for source in release.sources})
@@ -191,8 +189,8 @@ def _pdf(
         for key, drawing in drawings.items():
             (work / f"{key}.svg").write_bytes(standalone_svg(drawing))
         (work / "document.json").write_bytes(orjson.dumps(_make_visible(content)))
-        source = shutil.copy(_HERE / "report.typ", work)
-        pdf = typst.compile(
+        (source := work / "report.typ").write_bytes((_HERE / "report.typ").read_bytes())
+        return typst.compile(
             source,
             root=work,
             format="pdf",
@@ -200,7 +198,6 @@ def _pdf(
             ignore_system_fonts=not hints,
             timestamp=int(datetime.fromisoformat(release.issued).timestamp()),
         )
-    return bytes(pdf)
 
 
 def _make_visible(value: object) -> object:
