@@ -5,7 +5,6 @@ Source: https://www.openarchives.org/rs/1.1/resourcesync (ANSI/NISO Z39.99-2017)
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from operator import itemgetter
@@ -13,12 +12,10 @@ from typing import Any, TypeAlias
 
 from lxml import etree
 from lxml.etree import _Element
-from pydantic import Field
 
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import parse_xml
-from harvesters.options import Regex
 from harvesters.page_model import Pages, Payload
 from harvesters.payloads.value_parsing import in_utc, may_be_newer, parse_timestamp
 from harvesters.protocols.document import (
@@ -41,14 +38,6 @@ _OVERLAP = timedelta(days=1)  # A lastmod may be a date without a time.
 Metadata: TypeAlias = Mapping[str, str]
 
 
-class ResourceSyncOptions(FileOptions):
-    """The options of a source of resources."""
-
-    only: Regex = Field(
-        "", description="A regular expression that the addresses of resources must contain."
-    )
-
-
 def collect(
     source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
 ) -> Pages[Any]:
@@ -59,13 +48,9 @@ def collect(
     read is unreadable and does not stop the others. Raises ParseError if the source's url leads to
     no list.
     """
-    moment, only = in_utc(since) if since else None, re.compile(ResourceSyncOptions.of(source).only)
-
-    def lists(_: object) -> Iterator[tuple[str, Iterator[ListedDocument]]]:
-        for name, documents in _select_documents(source, fetch, moment):
-            yield name, (document for document in documents if only.search(document.address))
-
-    yield from file_reader(source, fetch, _ACCEPT).read_lists(cursor, lists)
+    moment = in_utc(since) if since else None
+    reader = file_reader(source, fetch, _ACCEPT)
+    yield from reader.read_lists(cursor, lambda _: _select_documents(source, fetch, moment))
 
 
 def _select_documents(
@@ -155,5 +140,5 @@ def _parse_entries(root: _Element, base: str, capability: str) -> list[Metadata]
 
 
 PROTOCOL = Protocol(
-    collect, Payload.ROW, ResourceSyncOptions, incremental=True, payload_type_for=payload_type
+    collect, Payload.ROW, FileOptions, incremental=True, payload_type_for=payload_type
 )

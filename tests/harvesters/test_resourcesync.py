@@ -88,10 +88,6 @@ def test_a_change_list_that_begins_later_is_no_help_so_the_resource_lists_are_re
     assert summary(harvest(site(changes=late), source(), SINCE)) == [("a", "Record")]
 
 
-def test_only_resources_that_the_definition_names_are_read() -> None:
-    assert summary(harvest(site(), source(only="/[ac]$"))) == [("a", "Record"), ("c", "Record")]
-
-
 @each(
     "kind, content, payload",
     [("xml", b"<a/>", Payload.XML), ("rdf", b"<https://registry.example/x> a <http://schema.org/Project> .", Payload.GRAPH)],
