@@ -206,7 +206,7 @@ def _add(members: dict[str, Any], column: Column, text: str) -> None:
 
 def _csv_lines(body: bytes) -> Iterator[Line]:
     text = _decoded(body)
-    delimiter, quote = detect_dialect(text[:SAMPLE], "", "", _known_columns)
+    delimiter, quote = detect_dialect(text[:SAMPLE], "", _known_columns)
     lines = csv.reader(
         io.StringIO(text, newline=""),
         delimiter=delimiter,

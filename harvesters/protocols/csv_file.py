@@ -76,10 +76,6 @@ class CsvOptions(TableOptions):
         description="The delimiter; without it the one of comma, semicolon, tab, bar, caret and colon "
         "that splits the header into most columns.",
     )
-    quote: Character = Field(
-        "",
-        description="The quotation mark; without it the double one, or the apostrophe if it encloses all column names.",
-    )
     escape: Character = Field(
         "",
         description="The character before a quotation mark inside a cell, if it is not doubled, e.g. a backslash.",
@@ -123,7 +119,7 @@ def _read_lines(source: Source, reply: Reply, charset: str) -> Iterator[Line | I
         return len(name_columns(header.cells)) if header else 0
 
     with reply.path.open(encoding=charset, newline="") as text:
-        delimiter, quote = detect_dialect(text.read(SAMPLE), options.delimiter, options.quote, fits)
+        delimiter, quote = detect_dialect(text.read(SAMPLE), options.delimiter, fits)
         text.seek(0)
         lines = csv.reader(
             text,
@@ -158,20 +154,20 @@ def iterate_lines(where: str, lines: Any) -> Iterator[Line | InvalidRecord]:
 
 
 def detect_dialect(
-    sample: str, delimiter: str, quote: str, fits: Callable[[list[list[str]]], int]
+    sample: str, delimiter: str, fits: Callable[[list[list[str]]], int]
 ) -> tuple[str, str]:
     """Return the delimiter and the quotation mark with which the header has the most columns (*fits*
     counts them).
 
-    If none has a header, the delimiter is the most frequent one in the first line. Without *quote*
-    it is the apostrophe if it encloses all cells of the first line, for any delimiter.
+    If none has a header, the delimiter is the most frequent one in the first line. The quotation
+    mark is the apostrophe if it encloses all cells of the first line, for any delimiter.
     """
     first = next((line.strip() for line in sample.splitlines() if line.strip()), "")
     is_quoted = any(
         mark in first and all(_QUOTED.match(cell.strip()) for cell in first.split(mark))
         for mark in DELIMITERS
     )
-    quote = quote or ("'" if is_quoted else '"')
+    quote = "'" if is_quoted else '"'
     marks = delimiter or DELIMITERS
     counts = {mark: fits(_parse_sample(sample, mark, quote)) for mark in marks}
     best = max(counts, key=lambda mark: counts[mark] if any(counts.values()) else first.count(mark))

@@ -261,30 +261,17 @@ def _key_columns(source: Source) -> tuple[str, ...]:
 def _header_error(source: Source, url: str, lines: list[Line | InvalidRecord]) -> ParseError:
     texts = (line.cells for line in lines if isinstance(line, Line))
     names = name_columns(next((cells for cells in texts if any(map(str.strip, cells))), []))
-    fault = next((line.cause for line in lines if isinstance(line, InvalidRecord)), "")
-    missing = next((name for name in _key_columns(source) if name not in names), "")
-    missing = missing or TableOptions.of(source).modified
     if not names:
-        text = "%(source)s: %(url)s has no header line"
-        text = "%(source)s: %(url)s has no header line: %(error)s" if fault else text
-    elif missing:
-        text = (
-            "%(source)s: %(url)s has no column '%(column)s', only %(available)s; set the option "
-            "'key' to the key's column, or 'digest' to columns that identify records"
-        )
-    else:
-        text = (
-            "%(source)s: %(url)s has no column that the field 'key' (%(field)s) names, only "
-            "%(available)s; set the option 'key' to the key's column, or 'digest' to columns "
-            "that identify records"
-        )
+        return ParseError("%(source)s: %(url)s has no header line", source=source.name, url=url)
+    wanted = (*_key_columns(source), TableOptions.of(source).modified)
     return ParseError(
-        text,
+        "%(source)s: %(url)s has no column '%(column)s', only %(available)s; set the option "
+        "'key' to the key's column, or 'digest' to columns that identify records",
         source=source.name,
         url=url,
-        error=fault,
-        column=missing,
-        field=source.fields.get("key") or "",
+        column=next(
+            (name for name in wanted if name and name not in names), source.fields.get("key", "")
+        ),
         available=", ".join(names)[:300],
     )
 
