@@ -95,7 +95,7 @@ class Ckan(PagedProtocol[Row]):
     def parse(self, record: Any) -> Item[Row]:
         if not isinstance(record, dict):
             return no_object(record)
-        key = record.get("id") or record.get("name")
+        key = record.get("id") or record.get("name") or record.get("identifier")
         if not isinstance(key, str) or not key.strip():
             return InvalidRecord(None, Reason("a record without an identifier"))
         modified = record.get("metadata_modified")
