@@ -103,11 +103,16 @@ def print_rows(
     out.print(make_table(listed, title, empty, columns.split()))
 
 
-def check_choice(text: str, known: Collection[str], what: str = "format") -> None:
-    """Exit with 2 if a text is not one of the known ones; "" is among them if it is the default."""
-    if text not in known:
-        names = ", ".join(filter(None, known))
-        raise typer.BadParameter(f"unknown {what} {text!r}; known are {names}")
+def choice_option(flag: str, text: str, known: Collection[str]) -> Any:
+    """Return an option whose value is one of the *known* ones, which its help lists, or ""."""
+    names = ", ".join(known)
+
+    def check(value: str) -> str:
+        if value and value not in known:
+            raise typer.BadParameter(f"unknown value {value!r}; known are {names}")
+        return value
+
+    return typer.Option(flag, help=f"{text}: {names}.", callback=check)
 
 
 def print_some(lines: Sequence[str], most: int, indent: str = "") -> None:

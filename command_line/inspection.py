@@ -16,7 +16,7 @@ import typer
 
 from command_line.console import (
     Json,
-    check_choice,
+    choice_option,
     fail,
     print_json,
     print_lines,
@@ -99,16 +99,13 @@ def preflight(
         typer.Option(help="Read it by this source definition.", exists=True, dir_okay=False),
     ] = None,
     kind: Annotated[
-        str,
-        typer.Option("--as", help=f"Its format, where it is not recognized: {', '.join(FORMATS)}."),
+        str, choice_option("--as", "Its format, where it is not recognized", FORMATS)
     ] = "",
     name: Annotated[
         str,
         typer.Option(help="Name of a feed from standard input; its ending gives the media type."),
     ] = "feed",
-    output: Annotated[
-        str, typer.Option("--format", help=f"Format of the result: {', '.join(WRITERS)}.")
-    ] = "text",
+    output: Annotated[str, choice_option("--format", "Format of the result", WRITERS)] = "text",
     strict: Annotated[bool, typer.Option("--strict", help="Fail for warnings too.")] = False,
     max_size: Annotated[
         int, typer.Option(help="Largest response or file in MiB.", min=1, max=2048)
@@ -126,8 +123,6 @@ def preflight(
     Exit code 1 if a record or the change would be held back, 2 if the feed or the definition cannot
     be opened.
     """
-    check_choice(output, WRITERS)
-    check_choice(kind, ["", *FORMATS])
     if sum(map(bool, (source, definition, kind))) > 1:
         raise typer.BadParameter("--source, --definition and --as exclude each other")
     limits = PreflightLimits(
@@ -250,9 +245,7 @@ def explain_record(
             metavar="[PROPERTY]", help="End of a property's IRI, such as title; all by default."
         ),
     ] = "",
-    output: Annotated[
-        str, typer.Option("--format", help=f"Format: {', '.join(TRACE_WRITERS)}.")
-    ] = "text",
+    output: Annotated[str, choice_option("--format", "Format", TRACE_WRITERS)] = "text",
 ) -> None:
     """Explain the statements of a record: run, request, archived bytes, field and mapping of each,
     or that Stocktake added it.
@@ -260,7 +253,6 @@ def explain_record(
     Exit code 1 if there is no such record here, or it has no such property.
     """
     settings: Settings = ctx.obj
-    check_choice(output, TRACE_WRITERS)
     source_name, key = parse_iri(iri, settings.base)
     with open_existing(settings) as ledger:
         described = read_record(ledger, source_name, key)

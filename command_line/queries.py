@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from command_line.console import Json, check_choice, fail, print_json, print_rows
+from command_line.console import Json, choice_option, fail, print_json, print_rows
 from command_line.query import open_service
 from command_line.settings import Context, Settings
 from publisher.history.change_reader import open_history
@@ -48,15 +48,13 @@ def diff(
         str, typer.Option(help="IRI of a record or thing: compare its versions field by field.")
     ] = "",
     only: Annotated[
-        str, typer.Option(help=f"List the records that a number counts: {', '.join(CHANGES)}.")
+        str, choice_option("--only", "List the records that a number counts", CHANGES)
     ] = "",
-    form: Annotated[str, typer.Option("--format", help=f"Format: {', '.join(FORMATS)}.")] = "csv",
+    form: Annotated[str, choice_option("--format", "Format", FORMATS)] = "csv",
 ) -> None:
     """Compare the records at two moments: counts, new, vanished, gone and changed, or one record
     field by field.
     """
-    check_choice(form, FORMATS)
-    check_choice(only, ["", *CHANGES], "change")
     try:
         asyncio.run(_diff(context.obj, (before, after), within, record, only, form))
     except HTTPProblem as error:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from command_line.console import check_choice, fail, print_note
+from command_line.console import choice_option, fail, print_note
 from command_line.services import public_address
 from command_line.settings import Context, Settings
 from publisher.errors import NoFormat, QuerySyntaxError
@@ -51,15 +51,12 @@ def query(
     file: Annotated[
         Path, typer.Argument(help="A file with a SPARQL query.", exists=True, dir_okay=False)
     ],
-    form: Annotated[
-        str, typer.Option("--format", help=f"Result format: {', '.join([*TABLES, *GRAPHS])}.")
-    ] = "",
+    form: Annotated[str, choice_option("--format", "Result format", [*TABLES, *GRAPHS])] = "",
     seconds: Annotated[
         float, typer.Option("--timeout", help="Time limit in seconds.", min=0.001)
     ] = 600.0,
 ) -> None:
     """Run a SPARQL query on the published data, without a server."""
-    check_choice(form, ["", *TABLES, *GRAPHS])
     text = file.read_text(encoding="utf-8")
     if uses_service(text):
         fail("SERVICE is not supported: query the other endpoint yourself and join the results")

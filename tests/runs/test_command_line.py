@@ -118,14 +118,17 @@ for command in sys.argv[1:]:
 
 
 def test_settings_are_checked_unless_help_is_asked_for(run: Callable[..., Result]) -> None:
-    wrong, query = {"STOCKTAKE_LOGO": "nowhere.svg"}, ("query", __file__, "--format", "--help")
+    wrong, hold = (
+        {"STOCKTAKE_LOGO": "nowhere.svg"},
+        ("sources", "hold", "nowhere", "--reason", "--help"),
+    )
 
     helped = run("serve", "--help", **wrong)
-    refused, valid = run(*query, **wrong), run(*query)
+    refused, valid = run(*hold, **wrong), run(*hold)
 
     assert (helped.exit_code, "--port" in unstyle(helped.output)) == (0, True)
     assert (refused.exit_code, "STOCKTAKE_LOGO" in refused.output) == (2, True)
-    assert (valid.exit_code, "unknown format '--help'" in unstyle(valid.output)) == (2, True)
+    assert (valid.exit_code, "no source named 'nowhere'" in unstyle(valid.output)) == (2, True)
 
 
 @each(

@@ -379,7 +379,7 @@ def test_output_is_whole_where_the_charset_is_guessed(
 
 @each(
     "arguments, text",
-    [(("/nowhere/feed.csv",), "No such file"), (("-", "--format", "yaml"), "unknown format 'yaml'"),
+    [(("/nowhere/feed.csv",), "No such file"), (("-", "--format", "yaml"), "unknown value 'yaml'"),
      (("-", "--source", "nobody"), "no source named"), (("-", "--source", "a", "--as", "csv"), "exclude each other")],
 )  # fmt: skip
 def test_what_cannot_be_checked_exits_with_2(
