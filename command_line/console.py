@@ -51,7 +51,9 @@ def format_cell(value: object) -> str:
         )
     if isinstance(value, list | tuple):
         return ", ".join(map(format_cell, value))
-    return f"{value:%Y-%m-%d %H:%M}" if isinstance(value, datetime) else str(value or "")
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}"
+    return "" if value is None else str(value)
 
 
 def make_table(

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from rich.console import Console, RenderableType
 from rows import each
 
-from command_line.console import make_table
+from command_line.console import format_cell, make_table
 from command_line.inspection import preview_list
 from command_line.workspace import (
     ProgressBar,
@@ -33,6 +33,15 @@ RUN = Run(
 def printed(*lines: RenderableType) -> list[str]:
     Console(file=(file := io.StringIO()), width=80).print(*lines)
     return file.getvalue().splitlines()
+
+
+@each(
+    "value, text",
+    [(0, "0"), (None, ""), (False, "False"), (NOW, "2026-03-01 12:30"), (["en", "fr"], "en, fr"), ((), ""),
+     ({"fetched": 1000, "new": 0, "source": "a"}, "fetched 1,000, source a")],
+)  # fmt: skip
+def test_zero_is_written_and_a_missing_value_is_empty(value: object, text: str) -> None:
+    assert format_cell(value) == text
 
 
 def test_id_start_and_outcome_of_a_run_are_on_one_line_of_80_columns() -> None:
