@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -45,8 +45,6 @@ BULK, BULK_BYTES = 80_000, 24 << 20
 
 # Returns the places of those rows of the journal whose triple is in some graph now.
 Stated = Callable[[Sequence[bytes]], Collection[int]]
-# What writes an index into a folder of a snapshot, by the name of that.
-Indexes = Mapping[str, Callable[[Path], object]]
 
 
 def apply(store: Store, rows: Iterable[bytes], stated: Stated) -> None:
