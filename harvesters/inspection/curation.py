@@ -5,14 +5,14 @@ like names, and the suggested topics.
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote
 
-from pyoxigraph import Literal, NamedNode
+from pyoxigraph import Literal
 from rapidfuzz import fuzz, process
 
 from harvesters.inspection.findings import parse_statements
@@ -211,19 +211,12 @@ class Suggestion:
 def find_suggestions(ledger: Ledger, source: str, iris: Iris) -> Iterator[Suggestion]:
     """Yield the suggestions of the published records of *source* that no curator has confirmed."""
     for statements in ledger.published_descriptions(source):
-        text = decompress(statements)
-        if f"{iris.ns}suggested>" not in text:
-            continue
-        nodes: dict[str, dict[str, str]] = {}
-        for quad in parse_statements(text.splitlines()):
-            if (
-                isinstance(quad.subject, NamedNode)
-                and "#suggested-" in quad.subject.value
-                and quad.predicate.value.startswith(iris.ns)
-            ):
-                nodes.setdefault(quad.subject.value, {})[
-                    quad.predicate.value.removeprefix(iris.ns)
-                ] = quad.object.value
+        lines = decompress(statements).splitlines()
+        suggested = [line for line in lines if "#suggested-" in line.partition(" ")[0]]
+        nodes: defaultdict[str, dict[str, str]] = defaultdict(dict)
+        for quad in parse_statements(suggested):
+            name = quad.predicate.value.removeprefix(iris.ns)
+            nodes[quad.subject.value][name] = quad.object.value
         for node, values in nodes.items():
             if values.get("method") != CURATOR and "concept" in values:
                 key = unquote(node.partition("#")[0].removeprefix(f"{iris.base}record/{source}/"))

@@ -67,9 +67,9 @@ def _first_stated(*names: str) -> Callable[[Fields], list[_Element]]:
 
 
 def _inside(*names: str) -> Callable[[_Element], list[_Element]]:
-    """Return the function that finds the elements with these names in an element."""
+    """Return the function that finds the children of an element with these names."""
     tags = [f"{{*}}{name}" for name in names]
-    return lambda node: list(node.iter(*tags))
+    return lambda node: list(node.iterchildren(*tags))
 
 
 def _all_inside(field: str, name: str) -> Callable[[Fields], list[_Element]]:
@@ -119,7 +119,7 @@ def _assigned(party: _Element) -> list[str]:
     """
     return [
         text if is_web(text) else f"{scheme}: {text}".removeprefix(": ")
-        for node in party.iter("{*}nameIdentifier", "{*}funderIdentifier")
+        for node in party.iterchildren("{*}nameIdentifier", "{*}funderIdentifier")
         if (text := normalize_inline(node.text))
         for scheme in [node.get("nameIdentifierScheme") or node.get("funderIdentifierType") or ""]
     ]
@@ -185,8 +185,8 @@ MAPPING = Schema(
                 "geoLocations_geoLocation",
                 {
                     "place": _inside("geoLocationPlace"),
-                    "latitude": _inside("pointLatitude"),
-                    "longitude": _inside("pointLongitude"),
+                    "latitude": lambda place: list(place.iter("{*}pointLatitude")),
+                    "longitude": lambda place: list(place.iter("{*}pointLongitude")),
                 },
             )
         ],
