@@ -65,7 +65,9 @@ class Ckan(PagedProtocol[Row]):
         result = unwrap_result(self.source, reply)
         if isinstance(result, dict):
             result = result.get("results", result)
-        return map(self.parse, result if isinstance(result, list) else [result])
+        for part in result if isinstance(result, list) else [result]:
+            # DKAN wraps lists in a list.
+            yield from map(self.parse, part if isinstance(part, list) else [part])
 
     def page_size(self, cursor: ListCursor) -> int:
         return self.options.rows

@@ -20,7 +20,7 @@ from harvesters.network.reply import Reply, empty_reason
 from harvesters.options import Options, located
 from harvesters.page_model import InvalidRecord, Item, Payload, Record
 from harvesters.payloads.value_parsing import as_list, join_url
-from harvesters.protocols.lists import Batch, ListCursor, PagedProtocol
+from harvesters.protocols.lists import RECORD_ERRORS, Batch, ListCursor, PagedProtocol
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source
@@ -47,18 +47,24 @@ class HtmlOptions(Options):
     )
     key: XPath | None = Field(
         None,
-        description="XPath from a record to its key; without it the key is the hash of `digest`.",
+        description="XPath from a record to its key; without it the key is the hash of `digest`, or the address to which `details` leads.",
     )
     digest: list[XPath] = Field(
         [],
         description="XPaths from a record to the texts that are hashed into a key, if records have none.",
     )
+    details: XPath | None = Field(
+        None,
+        description="XPath from a record to the link of its own page, which is then read instead.",
+    )
     next: XPath | None = Field(None, description="XPath to the link of the next page of the list.")
 
     @model_validator(mode="after")
     def _check_key(self) -> Self:
-        if not (self.key or self.digest):
-            raise ValueError(Reason("records have no key; set the option 'key' or 'digest'"))
+        if not (self.key or self.digest or self.details):
+            raise ValueError(
+                Reason("records have no key; set the option 'key', 'digest' or 'details'")
+            )
         return self
 
 
@@ -70,8 +76,8 @@ _Paths = Mapping[str, list[etree.XPath]]
 
 
 class HtmlList(PagedProtocol[_Element]):
-    """The records of a list and of its next pages. Changes alone cannot be requested. The position
-    is the address of a page of the list.
+    """The records of a list, of its next pages, and the pages that they link to. Changes alone
+    cannot be requested. The position is the address of a page of the list.
     """
 
     is_linked = True
@@ -86,8 +92,8 @@ class HtmlList(PagedProtocol[_Element]):
         }
 
     def request(self, cursor: ListCursor, size: int) -> Batch:
-        # A list may be unchanged while its next pages are not.
-        is_alone = cursor.is_first and not self.options.next
+        # A list may be unchanged while the pages that it links to are not.
+        is_alone = cursor.is_first and not (self.options.next or self.options.details)
         url = cursor.position or self.source.url
         reply = self.fetch.get(url, accept=_ACCEPT, conditional=is_alone)
         if reply.not_modified:
@@ -102,12 +108,33 @@ class HtmlList(PagedProtocol[_Element]):
                 url=reply.url,
                 xpath=self.options.records,
             )
-        items = [_parse_record(self.paths, entry) for entry in entries]
+        items = [self._parse_record(reply, entry) for entry in entries]
         lost = next((item.cause for item in items if isinstance(item, InvalidRecord)), None)
         doubt = Reason("a record cannot be read (%(error)s)", error=lost) if lost else None
-        address = _text_at(self.paths["next"], root)
-        following = join_url(reply.url, address) if address else ""
-        return Batch(reply, items, next=following if is_web(following) else "", doubt=doubt)
+        return Batch(reply, items, next=_link(self.paths["next"], root, reply), doubt=doubt)
+
+    def _parse_record(self, reply: Reply, node: Any) -> Item[_Element]:
+        if not isinstance(node, _Element):
+            text = "%(entry)s is not an element; the option 'records' must select elements"
+            return InvalidRecord(None, Reason(text, entry=f"{node!r:.80}"))
+        paths, content = self.paths, repr(_text(node)[:80])
+        key = _link(paths["details"], node, reply)
+        if key:
+            try:
+                node = _parse_page(self.fetch.get(key, accept=_ACCEPT))
+            except RECORD_ERRORS as error:
+                return InvalidRecord(key, error.reason)
+        elif paths["details"]:
+            text = "an entry without a link to its page: %(text)s"
+            return InvalidRecord(None, Reason(text, text=content))
+        texts = [_text_at([path], node) for path in paths["digest"]]
+        if paths["key"]:
+            key = _text_at(paths["key"], node)
+        elif any(texts):
+            key = hashlib.blake2b("\x1f".join(texts).encode(), digest_size=8).hexdigest()
+        if not key:
+            return InvalidRecord(None, Reason("an entry without a key: %(text)s", text=content))
+        return Record(key, node, etree.tostring(node, encoding="utf-8", with_tail=False))
 
 
 def _parse_page(reply: Reply) -> _Element:
@@ -124,26 +151,19 @@ def _parse_page(reply: Reply) -> _Element:
     return root
 
 
-def _parse_record(paths: _Paths, node: Any) -> Item[_Element]:
-    if not isinstance(node, _Element):
-        text = "%(entry)s is not an element; the option 'records' must select elements"
-        return InvalidRecord(None, Reason(text, entry=f"{node!r:.80}"))
-    texts = [_text_at([path], node) for path in paths["digest"]]
-    key = _text_at(paths["key"], node)
-    if any(texts) and not paths["key"]:
-        key = hashlib.blake2b("\x1f".join(texts).encode(), digest_size=8).hexdigest()
-    if not key:
-        text = repr(_text(node)[:80])
-        return InvalidRecord(None, Reason("an entry without a key: %(text)s", text=text))
-    return Record(key, node, etree.tostring(node, encoding="utf-8", with_tail=False))
-
-
 def _text_at(paths: list[etree.XPath], node: _Element) -> str:
     """Return the text at an XPath, the first if there are several; "" without a path or a match."""
     result: Any = paths[0](node) if paths else []
     if isinstance(result, list):
         result = result[0] if result else ""
     return _text(result) if isinstance(result, _Element) else " ".join(str(result).split())
+
+
+def _link(paths: list[etree.XPath], node: _Element, reply: Reply) -> str:
+    """Return the web address to which an XPath leads, "" if it leads to none."""
+    address = _text_at(paths, node)
+    link = join_url(reply.url, address) if address else ""
+    return link if is_web(link) else ""
 
 
 def _text(node: _Element) -> str:

@@ -60,6 +60,9 @@ class SparqlOptions(Options):
         "",
         description="A graph pattern that binds `?subject` to the records, if classes do not select them.",
     )
+    graph: str = Field(
+        "", description="The named graph to query; without it the endpoint's default graph."
+    )
     modified: str = Field(
         "dct:modified|schema:dateModified",
         description="The property path to the time when a record changed; empty if there is none.",
@@ -246,13 +249,15 @@ class Sparql(PagedProtocol[Graph]):
             return [{name: term["value"] for name, term in row.items()} for row in rows]
 
     def _send(self, accept: str, query: str, **terms: str) -> Reply:
-        terms = {"query": self.options.query(query, **terms)}
-        reply = self.fetch.get(self.source.url, terms, accept=accept)
+        parameters = {"query": self.options.query(query, **terms)}
+        if self.options.graph:
+            parameters["default-graph-uri"] = self.options.graph
+        reply = self.fetch.get(self.source.url, parameters, accept=accept)
         # Virtuoso reached its time limit and returns a partial result.
         if state := reply.headers.get("x-sql-state"):
             raise ParseError(
-                "%(source)s: %(url)s returned a partial result (%(state)s); reduce the options "
-                "`page` and `size`",
+                "%(source)s: %(url)s returned a partial result (%(state)s); reduce the "
+                "option `size`",
                 source=self.source.name,
                 url=self.source.url,
                 state=state,

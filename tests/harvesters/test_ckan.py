@@ -68,7 +68,8 @@ AB = [package("a"), package("b")]
 
 @each(
     "document, expected",
-    [(AB, ["a", "b"]),
+    # DKAN puts the list of packages into another list.
+    [(AB, ["a", "b"]), ({"success": True, "result": [AB]}, ["a", "b"]),
      ({"help": "", "success": True, "result": AB}, ["a", "b"]), (search_result(2, *AB), ["a", "b"]),
      (package("a"), ["a"]), ({"success": True, "result": package("a")}, ["a"]), ({"success": True, "result": [package("a")]}, ["a"])],
 )  # fmt: skip

@@ -11,6 +11,7 @@ from harvesters.page_model import InvalidRecord, Page, Record
 URL = "https://registry.example/list"
 
 
+DETAILS = {"records": "//li", "details": "a/@href"}
 OPTIONS = {"records": "//li", "key": "a/@id"}
 NEXT = {**OPTIONS, "next": "//a[@rel = 'next']/@href"}
 
@@ -51,3 +52,16 @@ def test_a_digest_of_texts_is_a_key_and_an_entry_without_one_is_unreadable() -> 
     result = items(pages({"/list": listed("a", "")}))
 
     assert [type(item) for item in result] == [Record, InvalidRecord]
+
+
+def test_the_page_of_each_entry_is_read_in_its_place() -> None:
+    detail = "<html><body><h1>A</h1><input value='7'></body></html>"
+
+    (page,) = pages({"/list": listed("a", "b"), "/p/a": detail}, DETAILS)
+
+    record, lost = page.items
+    assert isinstance(record, Record)
+    assert (record.payload.findtext("body/h1"), b"input" in record.raw) == ("A", False)
+    assert [item.key for item in page.items] == [f"https://registry.example/p/{name}" for name in "ab"]  # fmt: skip
+    assert isinstance(lost, InvalidRecord)
+    assert page.incomplete_reason

@@ -12,7 +12,7 @@ import replay
 from pyoxigraph import RdfFormat, Store
 from rdf_terms import value
 from rows import each
-from simulated import define_source, harvest, items, keys
+from simulated import ScriptedRegistry, define_source, harvest, items, keys
 
 from harvesters.errors import ParseError
 from harvesters.page_model import InvalidRecord, Page, Record
@@ -222,6 +222,17 @@ def test_addresses_stay_short() -> None:
 
     assert len(items(harvest(server, source()))) == 12
     assert max(len(query) for query in server.request_log) < 9000
+
+
+def test_a_graph_is_asked_for_by_the_protocol() -> None:
+    server = ScriptedRegistry(
+        lambda request: replay.endpoint(Store(), httpx.Request("GET", request.url))
+    )
+
+    harvest(server, source(graph="https://registry.example/g"))
+
+    graph = "default-graph-uri=https%3A%2F%2Fregistry.example%2Fg"
+    assert [query for query in server.request_log if graph not in query] == []
 
 
 def test_no_query_has_a_word_of_the_registrys_own() -> None:
