@@ -22,6 +22,7 @@ from harvesters.page_model import Record
 from harvesters.source import Source
 from journal.journal import Journal
 from publisher.data.properties import FACETS
+from publisher.data.tables import sql
 from publisher.store.changes import JournalReader
 from publisher.store.columns.database import FILE, WORK, ColumnDatabase
 from publisher.store.follow import open_runner
@@ -50,14 +51,16 @@ _KINDRED = 20  # copies with their own organizations before they share them agai
 _COPIED = "CREATE TEMP MACRO copied(iri, number) AS regexp_replace(iri, '[^/]*$', md5(iri || number) || '~')"
 _COPIES = f"""
 CREATE OR REPLACE TEMP TABLE those AS SELECT * FROM things WHERE thing <= $last AND (kind < 5 OR $number < {_KINDRED});
-INSERT INTO things SELECT thing + $first, copied(iri, $number), kind, source, copied(record, $number),
+INSERT INTO things SELECT thing + $first, md5_number_lower(copied(iri, $number)), copied(iri, $number), kind, source,
+    copied(record, $number),
     '~ ' || title, language, other_titles,
     CASE kind WHEN 2 THEN (2026 - $number % 20) || begins[5:] ELSE begins END, ends, issued, first_seen,
     strftime(changed::TIMESTAMP - to_hours($number::INTEGER + thing::INTEGER % 5000), '%Y-%m-%dT%H:%M:%SZ'),
     venue, list_transform(wholes, lambda one: CASE WHEN one LIKE '%/%' THEN copied(one, $number) ELSE one END), page, cancelled,
-    lower('~ ' || title) FROM those;
+    lower('~ ' || title),
+    title_start(CASE WHEN title IS NULL THEN '2' WHEN language = 'en' THEN '0~ ' ELSE '1~ ' END || coalesce(lower(title), '')) FROM those;
 INSERT INTO marks SELECT thing + $first, kind, value, bases FROM marks WHERE thing IN (SELECT thing FROM those);
-INSERT INTO organizations SELECT organization + $number * $organizations, copied(iri, $number)
+INSERT INTO organizations SELECT organization + $number * $organizations, md5_number_lower(copied(iri, $number)), copied(iri, $number)
     FROM organizations WHERE organization <= $organizations AND $number < {_KINDRED};
 INSERT INTO parties SELECT thing + $first, kind, organization + $number % {_KINDRED} * $organizations, roles
     FROM parties WHERE thing IN (SELECT thing FROM those);
@@ -178,7 +181,7 @@ def _copy(data: Path, records: int) -> None:
         (position, entry), *_ = connection.execute(
             "SELECT position, entry FROM checkpoint"
         ).fetchall()
-        connection.execute(_COPIED)
+        connection.execute(sql("temporary") + _COPIED)
         for number in range(1, -(-records // things)):
             values = {
                 "first": number * last,

@@ -142,7 +142,7 @@ def heatmap(
 
 def network_diagram(
     pairs: Sequence[tuple[str, str, int]],
-    names: Mapping[str, str],
+    find_names: Callable[[Collection[str]], Mapping[str, str]],
     href: Mapping[str, str],
     label: str,
     own: str = "",
@@ -160,6 +160,7 @@ def network_diagram(
                 parties.setdefault(party)
     strongest = [item for item in pairs if item[0] in parties and item[1] in parties]
     others = {party for pair in strongest for party in pair[:2]} - {own}
+    names = find_names(parties)
     circle = sorted(others, key=lambda party: names.get(party, party).lower())
     if not circle:
         return None

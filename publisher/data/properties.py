@@ -348,11 +348,8 @@ ORGANIZATION_KEYS = {
     "title": KEYS["title"],
     "address": "''",
 }
-ORDERS = {
-    "newest": "changed DESC NULLS LAST",
-    "title": "sort_title NULLS LAST",
-    "begins": "begins NULLS LAST",
-}
+# The keys of lists with pages, and whether the lowest come first.
+ORDERS = {"newest": ("changed", False), "title": ("sort_title", True), "begins": ("begins", True)}
 
 
 WITHOUT_TEXTS = ("description", "content")  # of their values only the languages count

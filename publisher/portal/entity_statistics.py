@@ -153,13 +153,14 @@ def _draw_map(figures: Figures) -> dict[str, object] | None:
 def _draw_network(figures: Figures) -> Markup | None:
     tables, stem = figures.tables, f"{figures.names.iris.base}id/"
     pairs = tables.partners(figures.filters, PAIRS)
-    parties = tuple(sorted({party for pair in pairs for party in pair[:2]}))
-    known = tables.organization_names(parties) if parties else {}
     pages = {
-        party: "/page/" + party.removeprefix(stem) for party in parties if party.startswith(stem)
+        party: "/page/" + party.removeprefix(stem)
+        for pair in pairs
+        for party in pair[:2]
+        if party.startswith(stem)
     }
     title = _("Organizations that work together; at most") + f" {MAX_ORGANIZATIONS}"
-    return network_diagram(pairs, known, pages, title, figures.filters.party)
+    return network_diagram(pairs, tables.party_names, pages, title, figures.filters.party)
 
 
 def _matrix_row(figures: Figures, topics: Sequence[tuple[str, str]]) -> list[dict[str, object]]:

@@ -1,5 +1,5 @@
-SELECT $line FROM things
-WHERE list_contains($kinds, kind) AND begins[:10] <= $last AND coalesce(ends, begins)[:10] >= $first
+SELECT thing FROM things
+WHERE begins[:10] <= $last AND coalesce(ends, begins)[:10] >= $first
     AND ($ended_before IS NULL OR coalesce(ends, begins)[:10] < $ended_before) AND $things
 ORDER BY CASE WHEN $ended_before IS NOT NULL THEN coalesce(ends, begins)[:10] END DESC, begins, iri
 LIMIT $limit

@@ -20,8 +20,9 @@ CREATE OR REPLACE TEMP TABLE titles AS
     FROM facts WHERE about = 'thing' AND property = CASE WHEN kind = 5 THEN 'name' ELSE 'title' END
     GROUP BY thing;
 INSERT INTO things
-    SELECT thing, iri, kind, source, record, title.text, title.language, list_filter(texts, lambda one: one <> title.text),
-        begins, ends, issued, first_seen, changed, venue, wholes, page, coalesce(status LIKE '%Cancelled', false), lower(title.text)
+    SELECT thing, md5_number_lower(iri), iri, kind, source, record, title.text, title.language, list_filter(texts, lambda one: one <> title.text),
+        begins, ends, issued, first_seen, changed, venue, wholes, page, coalesce(status LIKE '%Cancelled', false), lower(title.text),
+        title_start(CASE WHEN title IS NULL THEN '2' WHEN title.language = 'en' THEN '0' ELSE '1' END || coalesce(lower(title.text), ''))
     FROM inserted LEFT JOIN titles USING (thing) LEFT JOIN (
         SELECT thing,
             min(text) FILTER (about = 'thing' AND property = 'begins') AS begins,
@@ -61,7 +62,7 @@ CREATE OR REPLACE TEMP TABLE taking AS
     FROM facts WHERE about = 'thing' AND property IN ('lead', 'partner', 'funder') AND is_iri GROUP BY ALL
     UNION ALL SELECT DISTINCT thing, kind, iri, 0 FROM inserted JOIN facts USING (thing, kind) WHERE property = 'classification';
 INSERT INTO organizations
-    SELECT coalesce((SELECT max(organization) FROM organizations), 0) + row_number() OVER (ORDER BY iri), iri
+    SELECT coalesce((SELECT max(organization) FROM organizations), 0) + row_number() OVER (ORDER BY iri), md5_number_lower(iri), iri
     FROM (SELECT DISTINCT iri FROM taking) AS used ANTI JOIN organizations USING (iri);
 INSERT INTO parties SELECT thing, kind, organization, roles FROM taking JOIN organizations USING (iri);
 INSERT INTO classes

@@ -7,4 +7,5 @@ CREATE OR REPLACE TEMP TABLE coded (
 );
 CREATE OR REPLACE TEMP TABLE areas (area VARCHAR, code VARCHAR);
 CREATE OR REPLACE TEMP TABLE changed (thing UINTEGER);
+CREATE OR REPLACE TEMP MACRO title_start(key) AS ('0x' || rpad(hex(left(key, 8))[:16], 16, '0'))::UBIGINT;
 CREATE OR REPLACE TEMP MACRO without(text, prefix) AS CASE WHEN starts_with(text, prefix) THEN text[length(prefix) + 1:] ELSE text END;

@@ -32,7 +32,7 @@ from publisher.errors import DamagedFiles
 # Increase the number with every change of what snapshots and working files contain: those of another
 # format count as none, and are built again.
 FORMAT = (
-    f"18 duckdb-{version('duckdb').partition('.')[0]} "
+    f"19 duckdb-{version('duckdb').partition('.')[0]} "
     f"tantivy-{version('tantivy')} stemmer-{version('PyStemmer')}"
 )
 CHECKSUMS = "checksums.json"
