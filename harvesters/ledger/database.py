@@ -513,7 +513,8 @@ class Database:
         whether it was stored now.
         """
         row = self.insert(TABLES[type(item)]).values(insertable(item) | more)
-        return self.execute(row.on_conflict_do_nothing()) > 0
+        # PostgreSQL's driver does not count the rows of this statement.
+        return bool(self.rows(row.on_conflict_do_nothing().returning(sa.literal_column("1"))))
 
     def update(self, table: sa.Table, *where: Condition, **values: object) -> int:
         """Set values in the rows of a table; return how many there are."""
