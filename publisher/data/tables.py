@@ -370,7 +370,7 @@ class FacetIndex:
         """
         return self.query(
             f"""SELECT iri, {ORGANIZATION_KEYS[key]} AS key, initiatives FROM ({sql("organization-list")})
-            WHERE contains(lower(strip_accents(coalesce(title, ''))), lower(strip_accents($words)))
+            WHERE ($words = '' OR contains(lower(strip_accents(coalesce(title, ''))), lower(strip_accents($words))))
             {_after("key", upward)}""",
             words=words,
             since=cursor[0],

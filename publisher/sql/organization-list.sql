@@ -2,8 +2,8 @@
 -- number of its first thing, since a million numbers are compared faster than their IRIs.
 WITH grouped AS (SELECT thing, min(thing) OVER (PARTITION BY cluster) AS first FROM groups),
 members AS MATERIALIZED (
-    SELECT coalesce(first, thing) AS first, iri, title, language, sort_title, organization
-    FROM things LEFT JOIN grouped USING (thing) LEFT JOIN organizations USING (iri)
+    SELECT coalesce(first, thing) AS first, things.iri, title, language, sort_title, organization
+    FROM things LEFT JOIN grouped USING (thing) LEFT JOIN organizations USING (hash)
     WHERE kind = 5
 ),
 taken AS (
