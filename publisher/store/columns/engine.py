@@ -294,11 +294,15 @@ class ColumnEngine:
         algebra = parse(written, base)
         return compile_query(algebra, _selected(algebra, written, base), self)
 
-    def solutions(self, query: CompiledQuery, rows: int | None = None) -> QuerySolutions:
-        """Run a compiled query; of unsorted solutions one more than *rows* is enough. Raises
-        NotCompiled if it reads values that are not supported.
+    def solutions(
+        self, query: CompiledQuery, rows: int | None = None
+    ) -> QuerySolutions | Iterator[pyoxigraph.Triple]:
+        """Run a compiled query, and make the triples of a CONSTRUCT; of unsorted solutions one more
+        than *rows* is enough. Raises NotCompiled if it reads values that are not supported.
         """
-        end = "" if rows is None or query.is_blocking else f" LIMIT {rows + 1}"
+        end = f" LIMIT {rows + 1}" if rows is not None else ""
+        if query.is_blocking or query.template:  # a solution may make no triple
+            end = ""
         try:
             # An unfinished result would block the connection.
             arrays = self.connection.execute(f"{query.sql}{end}").fetchnumpy()
@@ -310,7 +314,7 @@ class ColumnEngine:
         file = _Lines(query.variables, len(answer[0]), partial(self._lines, query, answer))
         solutions = parse_query_results(file, QueryResultsFormat.TSV)  # type: ignore[arg-type]  # it needs only read
         assert isinstance(solutions, QuerySolutions)
-        return solutions
+        return _instances(query.template, solutions) if query.template else solutions
 
     def _lines(
         self, query: CompiledQuery, answer: Sequence[NDArray[np.generic]], start: int
@@ -387,10 +391,9 @@ class ColumnEngine:
             query = self.compile(query_request.text, query_request.base)
             notes |= {"estimated": round(min(query.cost, 1e18)), "sql": query.sql}
             if query.cost >= least and (query.is_blocking or small is not None):
-                rows = None if query.template else query_request.rows
-                solutions = self.solutions(query, rows)
+                solutions = self.solutions(query, query_request.rows)
                 notes["reason"] = "compiled"
-                return _instances(query.template, solutions) if query.template else solutions
+                return solutions
         except (NotCompiled, SyntaxError) as error:
             notes["reason"] = str(error)
         except _FAILURES:
