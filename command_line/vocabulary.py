@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -78,7 +79,8 @@ def check_shapes(
 @shapes.command("list")
 def list_(as_json: Json = False, base: Base = BASE) -> None:
     """List the shapes with their severity, message and remedy."""
-    print_rows([*rules(base).values()], "Shapes", as_json, "title severity message remedy")
+    rows = [{"shape": rule.name, **asdict(rule)} for rule in rules(base).values()]
+    print_rows(rows, "Shapes", as_json, "shape severity message remedy")
 
 
 def _report(file: Path, base: str) -> tuple[Result, ...]:

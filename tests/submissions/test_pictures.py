@@ -318,7 +318,7 @@ async def test_the_submitter_and_moderators_alone_see_a_picture_that_waits(
     deleted = await browser.post("/submit/mine/delete", data=sure)
 
     assert f'src="{mine.url.path}/picture.webp" alt="A telecentre"' in mine.text
-    assert codes(own, of_draft, anybody, public, deleted) == [200, 410, 404, 404, 200]
+    assert codes(own, of_draft, anybody, public, deleted) == [200, 410, 401, 404, 200]
     assert find_picture(world.ledger, name) is None
 
 
