@@ -246,7 +246,7 @@ class Sparql(PagedProtocol[Graph]):
         text = "%(source)s: %(url)s did not answer a SELECT query with SPARQL results"
         with parser_errors(Reason(text, source=self.source.name, url=self.source.url)):
             rows = document["results"]["bindings"]
-            return [{name: term["value"] for name, term in row.items()} for row in rows]
+            return [{name: str(term["value"]) for name, term in row.items()} for row in rows]
 
     def _send(self, accept: str, query: str, **terms: str) -> Reply:
         parameters = {"query": self.options.query(query, **terms)}

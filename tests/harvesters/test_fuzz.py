@@ -46,7 +46,11 @@ def test_mutated_payloads_raise_our_errors_only() -> None:
 
 @pytest.mark.parametrize(
     ("target", "seed"),
-    [("datajson/arm.data.json by pod", 1_000_816), ("replies/submission", 1_000_246)],
+    [
+        ("datajson/arm.data.json by pod", 1_000_816),
+        ("replies/submission", 1_000_246),
+        ("replies/fields-sparql", 1_000_020),
+    ],
 )
 def test_mutations_that_once_failed_raise_our_errors_only(target: str, seed: int) -> None:
     if target not in {known.name for known in fuzz.targets()}:

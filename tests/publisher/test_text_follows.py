@@ -170,6 +170,29 @@ def test_an_older_state_still_finds_what_it_held(tmp_path: Path, follow: Start) 
         assert (things(old, "one"), things(new, "one")) == (["initiative/demo/1"], [])
 
 
+def test_a_commit_of_the_index_that_was_interrupted_is_repeated(tmp_path: Path) -> None:
+    for key in "12345":
+        commit(tmp_path, key, [], statements(key, f"Remote clinics {key}"))
+    with closing(indexed(tmp_path)) as following:
+        latest(following)
+    text = tmp_path / "store" / "text"
+    files = (text / "index" / "meta.json", text / "position.json")
+    before = [(path, path.read_bytes()) for path in files]
+    segments = {path.name for path in (text / "index").glob("*.idx")}
+    commit(tmp_path, "1", statements("1", "Remote clinics 1"), statements("1", "Rural schools"))
+    with closing(indexed(tmp_path)) as following:
+        latest(following)
+
+    for path, content in before:
+        path.write_bytes(content)
+    with closing(indexed(tmp_path)) as following:
+        following.finish()
+
+        assert things(latest(following), "schools") == ["initiative/demo/1"]
+    # A new index would have segments with other names.
+    assert segments <= {path.name for path in (text / "index").glob("*.idx")}
+
+
 def test_equal_results_have_one_order_however_the_index_was_built(
     tmp_path: Path, follow: Start
 ) -> None:

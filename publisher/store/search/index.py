@@ -306,7 +306,10 @@ def open_writer(folder: Path) -> tantivy.IndexWriter:
     time. What is not committed is lost.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    return tantivy.Index(schema(), str(folder)).writer(_HEAP, 1)
+    writer = tantivy.Index(schema(), str(folder)).writer(_HEAP, 1)
+    # An interrupted commit leaves files that have the names of those that its repetition writes.
+    writer.garbage_collect_files()
+    return writer
 
 
 def link_index(index: Path, folder: Path) -> None:
