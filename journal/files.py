@@ -152,13 +152,17 @@ def read_content(path: Path) -> str:
 
 
 def describe_holder(path: Path) -> str:
-    """Return the process whose id is in the lock file, with its command if it runs on this machine."""
+    """Return the process whose id is in the lock file, with its command if it runs on this machine, or
+    the name that it has given itself.
+    """
     number = read_content(path)
     if not number.isdecimal():
         return "an unknown process"
     try:
         arguments = Path(f"/proc/{number}/cmdline").read_bytes()
+        name = Path(f"/proc/{number}/comm").read_text("utf-8", "replace").strip()
     except OSError:
         return f"process {number}"
     command = arguments.replace(b"\0", b" ").decode(errors="replace").strip()
-    return f"process {number}: {command}"
+    program = command.partition(" ")[0].rpartition("/")[2]
+    return f"process {number}: {command if program.startswith(name) else name}"

@@ -172,9 +172,7 @@ def test_a_rebuild_beside_a_server_fails_at_once_and_names_it(site: StoreSite) -
     )
 
     assert result.returncode == 1
-    assert re.search(
-        r"process \d+: \S*python\S* -m publisher\.follower", " ".join(result.stderr.split())
-    )
+    assert re.search(r"process \d+: follower", " ".join(result.stderr.split()))
     assert site.health()[1]["quads"] == quads
 
 
