@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from command_line.console import Json, print_json, print_note, print_rows, print_some
+from command_line.console import Json, print_json, print_note, print_some
 from command_line.settings import Context, Settings
 from command_line.workspace import harvest_context
 from harvesters.archive import archive_faults
@@ -31,8 +31,6 @@ from publisher.store.changes import JournalReader
 from publisher.store.external.follow import ExternalStore, open_external_runner
 from publisher.store.follow import require_unlocked
 from publisher.store.verification import (
-    AuditTarget,
-    Difference,
     LocalStore,
     compare,
     rebuild_local,
@@ -40,9 +38,6 @@ from publisher.store.verification import (
     repair_files,
     status_faults,
     store_faults,
-)
-from publisher.store.verification import (
-    repair as repair_store,
 )
 from vocab.iris import Iris
 
@@ -190,86 +185,49 @@ def upgrade(
 
 
 store = typer.Typer(no_args_is_help=True, help="Check or rebuild the RDF store.")
-MAX_LISTED = 50  # differences that are printed without --json
 
 
 @store.command("verify")
 def verify_store(context: Context, as_json: Json = False) -> None:
     """Compare the store with the journal, graph by graph. Exit code 1 if they differ."""
-    position, faults = _compare(context.obj)
-    _print_differences(position, faults, as_json=as_json)
-    raise typer.Exit(int(bool(faults)))
+    _compare(context.obj, as_json=as_json)
 
 
 @store.command()
-def rebuild(
-    context: Context,
-    whole: Annotated[
-        bool,
-        typer.Option(
-            "--whole", help="Delete everything and rebuild; an external store is emptied first."
-        ),
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Repair graphs that differ from the journal, then compare again. Exit code 1 if differences
-    remain.
+def rebuild(context: Context, as_json: Json = False) -> None:
+    """Delete the store and build it from the journal again, then compare them; an external store is
+    emptied first. Exit code 1 if they differ.
     """
     settings: Settings = context.obj
-    journal = Journal(settings.data / "journal")
-    if whole or (
-        settings.elsewhere is None and not (settings.data / "store" / "snapshots").exists()
-    ):
-        _rebuild_all(settings, journal)
-    position, faults = _compare(settings)
-    remaining = faults
-    if faults:
-        with _open_store(settings) as opened:
-            repair_store(journal, opened, faults)
-        position, remaining = _compare(settings)
-        print_note(f"repaired {len(faults) - len(remaining)} of {len(faults)} graphs")
-    _print_differences(position, remaining, as_json=as_json)
-    raise typer.Exit(int(bool(remaining)))
-
-
-def _rebuild_all(settings: Settings, journal: Journal) -> None:
-    iris = Iris(settings.base)
+    journal, iris = Journal(settings.data / "journal"), Iris(settings.base)
     if settings.elsewhere is None:
         rebuild_local(settings.data, iris)
-        return
-    folder = settings.data / "store" / settings.elsewhere.folder
-    require_unlocked(folder / "lock")
-    with closing(ExternalStore(settings.elsewhere, journal, iris)) as store:
-        store.empty()
-    reader = JournalReader(journal, iris.base)
-    with closing(
-        open_external_runner(
-            settings.elsewhere, reader, folder, settings.data / "status.nq", iris.status
-        )
-    ) as runner:
-        runner.finish()
+    else:
+        folder = settings.data / "store" / settings.elsewhere.folder
+        require_unlocked(folder / "lock")
+        with closing(ExternalStore(settings.elsewhere, journal, iris)) as external:
+            external.empty()
+        parts = JournalReader(journal, iris.base), folder, settings.data / "status.nq", iris.status
+        with closing(open_external_runner(settings.elsewhere, *parts)) as runner:
+            runner.finish()
+    _compare(settings, as_json=as_json)
 
 
-def _open_store(settings: Settings) -> AbstractContextManager[AuditTarget]:
-    iris = Iris(settings.base)
-    if settings.elsewhere is None:
-        return nullcontext(LocalStore(settings.data, iris))
-    journal = Journal(settings.data / "journal")
-    return closing(ExternalStore(settings.elsewhere, journal, iris))
-
-
-def _compare(settings: Settings) -> tuple[int, list[Difference]]:
-    """Return the journal entry of the store, and what differs from the journal."""
-    journal = Journal(settings.data / "journal")
-    with _open_store(settings) as opened:
-        return opened.position, compare(
-            journal, opened, lambda step: print_note(f"{step} ...", "dim")
-        )
-
-
-def _print_differences(position: int, faults: list[Difference], *, as_json: bool) -> None:
+def _compare(settings: Settings, *, as_json: bool) -> None:
+    """Print the graphs of the store that differ from the journal, "" for the merge of all graphs;
+    exit with 1 if there are any.
+    """
+    journal, iris = Journal(settings.data / "journal"), Iris(settings.base)
+    with (
+        nullcontext(LocalStore(settings.data, iris))
+        if settings.elsewhere is None
+        else closing(ExternalStore(settings.elsewhere, journal, iris))
+    ) as opened:
+        position = opened.position
+        graphs = compare(journal, opened, lambda step: print_note(f"{step} ...", "dim"))
     if as_json:
-        print_json({"position": position, "faults": faults}, is_indented=True)
-        return
-    title = f"Graphs that differ from the journal at entry {position} ({len(faults)})"
-    print_rows(faults[:MAX_LISTED], title, json=False)
+        print_json({"position": position, "graphs": graphs}, is_indented=True)
+    else:
+        print(f"Graphs that differ from the journal at entry {position}: {len(graphs)}")
+        print_some([graph or "the merge of all graphs" for graph in graphs], SHOWN, indent="  ")
+    raise typer.Exit(int(bool(graphs)))

@@ -1,8 +1,8 @@
 """Verify what the publisher derives from the journal, and repair it.
 
 Files are verified by the checksums in the manifest of their snapshot. A store can also be compared
-with the journal, graph by graph: of each graph the sum of the digests of its quads is compared first,
-so that a million graphs fit in memory.
+with the journal, graph by graph: of each graph the sum of the digests of its quads is compared, so that
+a million graphs fit in memory. What differs is built again from the journal.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
@@ -35,19 +34,8 @@ from vocab.iris import Iris
 _BATCH, _BATCH_BYTES = 10_000, 16 << 20  # rows of the journal that are parsed at once
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """The number of *missing* and *added* quads of a graph, compared with the journal. Graph "" is
-    the merge of all graphs.
-    """
-
-    graph: str
-    missing: int
-    added: int
-
-
 class AuditTarget(Protocol):
-    """A store that can be verified and repaired."""
+    """A store that can be compared with the journal."""
 
     @property
     def position(self) -> int:
@@ -56,21 +44,15 @@ class AuditTarget(Protocol):
     def quads(self) -> Iterator[Quad]:
         """Yield all quads, except those of graphs that do not come from the journal."""
 
-    def graph(self, graph: str) -> set[Quad]:
-        """Return the quads of one graph."""
-
-    def unmerged(self) -> Difference | None:
-        """Compare the merge of all graphs with the graphs; None if it is correct."""
-
-    def repair(self, graphs: dict[str, set[Quad]]) -> None:
-        """Replace the content of each graph, and rebuild the merge."""
+    def is_merged(self) -> bool:
+        """Return whether the merge has the triples of all graphs, and no others."""
 
 
 def compare(
     journal: Journal, store: AuditTarget, progress: Callable[[str], None] = lambda _: None
-) -> list[Difference]:
-    """Compare a store with the journal, graph by graph; *progress* receives the name of each step
-    as it begins.
+) -> list[str]:
+    """Return the IRIs of the graphs in which a store differs from the journal, sorted, and then ""
+    if the merge of all graphs does; *progress* receives the name of each step as it begins.
     """
     position = store.position
     progress(f"reading the journal up to entry {position:,}")
@@ -79,27 +61,7 @@ def compare(
     theirs = _sums((quad, 1) for quad in store.quads())
     progress("comparing")
     different = sorted(graph for graph in {*ours, *theirs} if ours[graph] != theirs[graph])
-    faults = []
-    for graph, right in expected_quads(journal, position, different).items():
-        there = store.graph(graph)
-        faults.append(Difference(graph, len(right - there), len(there - right)))
-    merge = store.unmerged()
-    return [*faults, merge] if merge else faults
-
-
-def repair(journal: Journal, store: AuditTarget, faults: Iterable[Difference]) -> None:
-    """Replace the graphs of *faults* by their state in the journal."""
-    graphs = [fault.graph for fault in faults if fault.graph]
-    store.repair(expected_quads(journal, store.position, graphs))
-
-
-def expected_quads(journal: Journal, position: int, graphs: list[str]) -> dict[str, set[Quad]]:
-    """Return the quads of *graphs* according to the journal, up to the entry *position*."""
-    quads: dict[str, set[Quad]] = {graph: set() for graph in graphs}
-    for quad, by in _changes(journal, position) if graphs else ():
-        if (graph := _graph_of(quad)) in quads:
-            (quads[graph].add if by > 0 else quads[graph].discard)(quad)
-    return quads
+    return different if store.is_merged() else [*different, ""]
 
 
 def _sums(changes: Iterable[tuple[Quad, int]]) -> defaultdict[str, int]:
@@ -130,12 +92,10 @@ def _graph_of(quad: Quad) -> str:
 
 
 class LocalStore:
-    """The newest snapshot of the embedded store under *data*, which is repaired by building it again.
-    Raises NotReady if there is none.
-    """
+    """The newest snapshot of the embedded store under *data*. Raises NotReady if there is none."""
 
     def __init__(self, data: Path, iris: Iris) -> None:
-        self._data, self._iris = data, iris
+        self._status = iris.status
         snapshot = newest_snapshot(data / "store" / "snapshots")
         if snapshot is None:
             raise NotReady(
@@ -147,24 +107,14 @@ class LocalStore:
     def quads(self) -> Iterator[Quad]:
         """Yield all quads, except those of the status graph."""
         with open_statements(self._path / "columns" / FILE) as statements:
-            yield from (q for q in statements.quads() if _graph_of(q) != self._iris.status)
+            yield from (q for q in statements.quads() if _graph_of(q) != self._status)
 
-    def graph(self, graph: str) -> set[Quad]:
-        with open_statements(self._path / "columns" / FILE) as statements:
-            return set(statements.quads(graph))
-
-    def unmerged(self) -> Difference | None:
-        """Compare the triples of the RDF store with those of all graphs."""
+    def is_merged(self) -> bool:
+        """Return whether the RDF store has the triples of all graphs, and no others."""
         with open_statements(self._path / "columns" / FILE) as statements:
             stated = {str(quad.triple) for quad in statements.quads()}
         quads = Store.read_only(str(self._path / "store")).quads_for_pattern
-        merged = {str(quad.triple) for quad in quads(None, None, None, DefaultGraph())}
-        missing, added = len(stated - merged), len(merged - stated)
-        return Difference("", missing, added) if missing or added else None
-
-    def repair(self, graphs: dict[str, set[Quad]]) -> None:
-        """Build the store again. Raises StoreBusy if a server follows the journal."""
-        rebuild_local(self._data, self._iris)
+        return stated == {str(quad.triple) for quad in quads(None, None, None, DefaultGraph())}
 
 
 def rebuild_local(data: Path, iris: Iris) -> None:

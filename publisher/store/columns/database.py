@@ -624,12 +624,11 @@ class ColumnStatements:
         read = self._read("triples", "s", names, predicates)
         return {name: subjects.get(name, {}) for name, subjects in read.items()}
 
-    def quads(self, graph: str | None = None) -> Iterator[Quad]:
-        """Yield all quads of the named graphs, or those of *graph*."""
+    def quads(self) -> Iterator[Quad]:
+        """Yield all quads of the named graphs."""
         texts = ", ".join(f"{text_sql(f'{place}.')}" for place in "spog")
         terms = " ".join(f"JOIN terms {place} ON {place}.id = q.{place}" for place in "spog")
-        where = "q.g <> 0" if graph is None else f"q.g = {_number(graph)}::UBIGINT"
-        rows = self._run(f"SELECT {texts} FROM quads q {terms} WHERE {where}", {})
+        rows = self._run(f"SELECT {texts} FROM quads q {terms} WHERE q.g <> 0", {})
         while page := rows.fetchmany(_PAGE):
             lines = "".join(" ".join(row) + " .\n" for row in page)
             yield from parse(lines, RdfFormat.N_QUADS, lenient=True)

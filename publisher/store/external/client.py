@@ -173,9 +173,7 @@ class State:
         return f"{delete} ;\nINSERT DATA {{ GRAPH <{STATE}> {{ <{STATE}> {values} }} }}"
 
 
-FOREIGN = (
-    "the SPARQL store follows another journal; rebuild it with stocktake store rebuild --whole"
-)
+FOREIGN = "the SPARQL store follows another journal; rebuild it with stocktake store rebuild"
 
 
 def missing_data(state: State | None, position: int, entry: str) -> str:

@@ -1,5 +1,5 @@
 """The external RDF store as a projection of the journal, and as what ``stocktake store verify``
-compares and repairs.
+compares with it.
 
 An entry that fits into one update appears at once. Queries may see a part of a larger entry, so a
 snapshot that says so is published first. Several publishers may use one store; the one that holds
@@ -59,14 +59,12 @@ from publisher.store.follow import (
 )
 from publisher.store.search.index import SearchUpdater
 from publisher.store.snapshots import Snapshot, create_snapshot, newest_snapshot, state_after
-from publisher.store.verification import Difference
 from vocab.iris import Iris
 
 PAUSE = 0.5  # seconds between two checks of the journal, which ask the store for its position
 # Seconds until every publisher reports that an entry is being applied: they check every 0.2 s.
 GRACE = 0.6
 BULK, BULK_BYTES = 50_000, 16 << 20  # rows of an entry that are loaded at once, and their bytes
-_COUNT = "SELECT (COUNT(*) AS ?quads) {{ {pattern} }}"
 
 
 class RemoteStore:
@@ -247,24 +245,13 @@ def follow_journal(
 
 
 class ExternalStore:
-    """The store at *urls*, which follows *journal*, as an audit target: read graph by graph, repaired
-    by updates. Raises NotReady, and StoreFailure if it contains other data.
+    """The store at *urls*, which follows *journal*, as an audit target, read graph by graph. Raises
+    NotReady, and StoreFailure if it contains other data.
     """
 
-    def __init__(
-        self,
-        urls: StoreURLs,
-        journal: Journal,
-        iris: Iris,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
+    def __init__(self, urls: StoreURLs, journal: Journal, iris: Iris) -> None:
         self._leased = LeasedStore(urls, journal, journal.folder)
-        self._client, self._writer = self._leased.client, self._leased.writer
-        self._status, self._now = iris.status, now
-        dialect, triple = self._client.dialect, "?s ?p ?o"
-        self._merge = f"GRAPH <{dialect.merged}> {{ {triple} }}" if dialect.merged else triple
-        self._named = f"GRAPH ?graph {{ {triple} }} FILTER(?graph NOT IN ({dialect.hidden}))"
-        self._too_many = f"{self._merge} FILTER NOT EXISTS {{ {self._named} }}"
+        self._client, self._status = self._leased.client, iris.status
 
     def close(self) -> None:
         self._leased.close()
@@ -284,38 +271,23 @@ class ExternalStore:
         for graph in self.graphs():
             yield from self._client.quads(NamedNode(graph))
 
-    def graph(self, graph: str) -> set[Quad]:
-        return set(self._client.quads(NamedNode(graph)))
-
-    def unmerged(self) -> Difference | None:
-        stated = f"{{ SELECT DISTINCT ?s ?p ?o {{ {self._named} }} }}"
-        missing = self._count(f"{stated} FILTER NOT EXISTS {{ {self._merge} }}")
-        added = self._count(self._too_many)
-        return Difference("", missing, added) if missing or added else None
-
-    def repair(self, graphs: dict[str, set[Quad]]) -> None:
-        """Replace the content of *graphs*, and rebuild the merge. Raises StoreFailure if another
-        publisher writes.
-        """
-        self._leased.renew(self._now())
-        for graph, quads in graphs.items():
-            self._writer.replace(self.graph(graph), quads)
-        merge = self.unmerged()
-        if merge and merge.added:
-            self._writer.update(f"DELETE {{ {self._merge} }} WHERE {{ {self._too_many} }}")
-        if merge and merge.missing:
-            for graph in self.graphs():
-                self._writer.replace(set(), self.graph(graph))
+    def is_merged(self) -> bool:
+        dialect, triple = self._client.dialect, "?s ?p ?o"
+        merge = f"GRAPH <{dialect.merged}> {{ {triple} }}" if dialect.merged else triple
+        named = f"GRAPH ?graph {{ {triple} }} FILTER(?graph NOT IN ({dialect.hidden}))"
+        missing = f"{{ SELECT DISTINCT {triple} {{ {named} }} }} FILTER NOT EXISTS {{ {merge} }}"
+        added = f"{merge} FILTER NOT EXISTS {{ {named} }}"
+        return not any(
+            self._client.rows(f"SELECT {triple} {{ {wrong} }} LIMIT 1")
+            for wrong in (missing, added)
+        )
 
     def empty(self) -> None:
+        writer, merged = self._leased.writer, self._client.dialect.merged
         for graph in [*self.graphs(), self._status, STATE]:
-            self._writer.update(f"DROP SILENT GRAPH <{graph}>")
-        merged = self._client.dialect.merged
-        self._writer.update(f"DROP SILENT {f'GRAPH <{merged}>' if merged else 'DEFAULT'}")
-        self._writer.update(State().update())
-
-    def _count(self, pattern: str) -> int:
-        return int(self._client.rows(_COUNT.format(pattern=pattern))[0]["quads"])
+            writer.update(f"DROP SILENT GRAPH <{graph}>")
+        writer.update(f"DROP SILENT {f'GRAPH <{merged}>' if merged else 'DEFAULT'}")
+        writer.update(State().update())
 
 
 TIMEOUT = 600  # seconds for one update
@@ -486,7 +458,7 @@ class LeasedStore:
         if state is None:
             if next(self.client.graphs(), None):
                 raise StoreFailure(
-                    "the store contains other data; use an empty one, or replace its content: stocktake store rebuild --whole"
+                    "the store contains other data; use an empty one, or replace its content: stocktake store rebuild"
                 )
             state = State()
             self.writer.update(state.update())
