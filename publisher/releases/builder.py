@@ -132,7 +132,7 @@ def _export_data(
     totals = write_texts(canonical_quads(journal, release.position, work), part, name)
     report_step("Writing the rows of the tables")
     with closing(open_tables(work / "tables", iris)) as tables:
-        compute_tables(tables, quads, totals, iris)
+        compute_tables(tables, work / "tables", quads, totals, iris)
         report_step("Writing the tables as CSV and Parquet")
         rows = {table.name: write_table(tables, table, part) for table in TABLES.values()}
         counts = {"statements": totals.quads, "triples": totals.triples}

@@ -6,8 +6,6 @@ A part of the graphs is read at a time, and sorting spills to disk, so memory us
 
 from __future__ import annotations
 
-import codecs
-import csv
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -195,19 +193,21 @@ def _expanded(text: str, iris: Iris) -> str:
 
 def compute_tables(
     tables: duckdb.DuckDBPyConnection,
+    work: Path,
     quads: Path,
     totals: DumpTotals,
     iris: Iris,
     described: Mapping[str, Table] = TABLES,
 ) -> None:
-    """Fill the tables from the gzip file *quads* of N-Quads."""
-    parts = totals.quads // PART + 1
+    """Fill the tables from the gzip file *quads* of N-Quads; *work* is the folder of their database."""
+    parts, folder = totals.quads // PART + 1, work / "parts"
+    # Files by part are written in half the time that sorting a table by part takes.
+    written = f"TO '{folder}' (FORMAT parquet, COMPRESSION lz4, PARTITION_BY part, APPEND)"
     tables.execute(
-        f"""CREATE TABLE lines AS SELECT hash(g) % {parts} AS part, g, s, p, o FROM ({_read_lines(quads, totals.longest)});
-        INSERT INTO lines SELECT DISTINCT hash(s) % {parts}, s, s, p, o FROM lines
-        WHERE starts_with(s, '<{iris.base}id/organization/');
-        CREATE TABLE quads AS FROM lines ORDER BY part;
-        DROP TABLE lines"""
+        f"""COPY (SELECT hash(g) % {parts} AS part, g, s, p, o FROM ({_read_lines(quads, totals.longest)})) {written};
+        CREATE VIEW quads AS FROM read_parquet('{folder}/*/*');
+        COPY (SELECT DISTINCT hash(s) % {parts} AS part, s AS g, s, p, o FROM quads
+        WHERE starts_with(s, '<{iris.base}id/organization/')) {written}"""
     )
     for part in range(parts):
         tables.execute(_statements(iris)[1].replace("PART", str(part)))
@@ -258,12 +258,17 @@ def write_table(tables: duckdb.DuckDBPyConnection, table: Table, folder: Path) -
             f"""INSERT INTO ordered SELECT item.* FROM {table.name} item JOIN ranks ON item.rowid = ranks.id
             WHERE rank > {start} AND rank <= {start + at_once} ORDER BY rank"""
         )
-    rows = tables.execute("FROM ordered")
+    cells = ", ',', ".join(
+        f"csv_cell(array_to_string({name}, ' '))" if column.is_list else f"csv_cell({name})"
+        for name, column in zip(names, table.columns, strict=True)
+    )
     with gzip_writer(folder / f"{table.name}.csv.gz") as file:
-        cells = csv.writer(codecs.getwriter("utf-8")(file))
-        cells.writerow(column.name for column in table.columns)
-        while fetched := rows.fetchmany(_FETCHED):
-            cells.writerows(map(_joined, fetched))
+        file.write(f"{','.join(column.name for column in table.columns)}\r\n".encode())
+        file.writelines(
+            _read_column(
+                tables.execute(f"SELECT encode(concat({cells}, chr(13), chr(10))) FROM ordered")
+            )
+        )
     selected = (
         f"TRY_CAST({name} AS TIMESTAMP) AS {name}" if column.type == "time" else name
         for name, column in zip(names, table.columns, strict=True)
@@ -276,8 +281,9 @@ def write_table(tables: duckdb.DuckDBPyConnection, table: Table, folder: Path) -
     return int(count)
 
 
-def _joined(row: Sequence[object]) -> list[object]:
-    return [" ".join(cell) if isinstance(cell, list) else cell for cell in row]
+def _read_column(rows: duckdb.DuckDBPyConnection) -> Iterator[bytes]:
+    while fetched := rows.fetchmany(_FETCHED):
+        yield from (cell for (cell,) in fetched)
 
 
 def count_tables(tables: duckdb.DuckDBPyConnection, iris: Iris) -> dict[str, int]:
@@ -309,12 +315,12 @@ def read_sources(tables: duckdb.DuckDBPyConnection, iris: Iris) -> list[ReleaseS
 
 def read_gone(tables: duckdb.DuckDBPyConnection) -> Iterator[bytes]:
     """Yield the lines of N-Quads of the records that are gone, sorted."""
-    rows = tables.execute(
-        """SELECT encode(concat(s, ' ', p, ' ', o, ' ', g, ' .', chr(10))) FROM quads
-        WHERE g IN (SELECT concat('<', record, '>') FROM records WHERE state = 'gone') ORDER BY g, s, p, o"""
+    return _read_column(
+        tables.execute(
+            """SELECT encode(concat(s, ' ', p, ' ', o, ' ', g, ' .', chr(10))) FROM quads
+            WHERE g IN (SELECT concat('<', record, '>') FROM records WHERE state = 'gone') ORDER BY g, s, p, o"""
+        )
     )
-    while fetched := rows.fetchmany(_FETCHED):
-        yield from (line for (line,) in fetched)
 
 
 CHANGE_TYPES = ("new", "changed", "vanished", "gone")

@@ -3,10 +3,11 @@
 
 CREATE MACRO path_of(term) AS CASE WHEN starts_with(term, '<BASE') THEN substr(term, length('<BASE') + 1, length(term) - length('<BASE') - 1) END;
 CREATE MACRO year_of(date) AS nullif(TRY_CAST(regexp_extract(date, '^([0-9]{4})(-|$)', 1) AS BIGINT), 0);
+CREATE MACRO csv_cell(value) AS CASE WHEN regexp_matches(value::VARCHAR, '[",\r\n]') THEN '"' || replace(value::VARCHAR, '"', '""') || '"' ELSE value::VARCHAR END;
 CREATE TEMP TABLE areas (code VARCHAR, area_name VARCHAR, iso3 VARCHAR, itu_region VARCHAR);
 
 -- part
-CREATE OR REPLACE TEMP TABLE cells AS
+CREATE OR REPLACE TEMP TABLE statements AS
 WITH heads AS (
     SELECT g, split_part(path_of(g), '/', 1) AS type,
         CASE type WHEN 'id' THEN g ELSE arg_min(o, o) FILTER (WHERE s = g AND p = 'foaf:primaryTopic') END AS topic,
@@ -14,8 +15,8 @@ WITH heads AS (
         string_split(path_of(topic), '/') AS names
     FROM quads WHERE part = PART GROUP BY g HAVING type IN ('record', 'id', 'cluster')
 ), described AS (
-    SELECT g, g[2:-2] AS graph, type, split_part(path_of(g), '/', CASE type WHEN 'id' THEN 3 ELSE 2 END) AS source,
-        topic, topic[2:-2] AS thing, state, CASE WHEN names[1] = 'id' AND names[2] IN (KINDS) THEN names[2] ELSE '' END AS kind
+    SELECT g, type, split_part(path_of(g), '/', CASE type WHEN 'id' THEN 3 ELSE 2 END) AS source,
+        topic, state, CASE WHEN names[1] = 'id' AND names[2] IN (KINDS) THEN names[2] ELSE '' END AS kind
     FROM heads
 ), terms AS (
     SELECT g, s, p, o, starts_with(o, '<') AS is_iri, CASE WHEN is_iri THEN '' ELSE split_part(o, '"', -1) END AS tail,
@@ -23,9 +24,13 @@ WITH heads AS (
         CASE WHEN starts_with(tail, '@') THEN substr(tail, 2) ELSE '' END AS language
     FROM quads WHERE part = PART
 )
-SELECT described.*, s, p, o, is_iri, text, language, CASE WHEN is_iri THEN split_part(text, '/', -1) ELSE text END AS code,
+SELECT described.*, s, p, o, is_iri, text, language FROM described JOIN terms USING (g);
+
+-- What is derived from a text is computed where it is read, since most statements are read without it.
+CREATE OR REPLACE TEMP VIEW cells AS
+SELECT *, g[2:-2] AS graph, topic[2:-2] AS thing, CASE WHEN is_iri THEN split_part(text, '/', -1) ELSE text END AS code,
     concat(CASE language WHEN 'en' THEN '0' WHEN '' THEN '1' ELSE '2' || language END, ' ', text) AS preference
-FROM described JOIN terms USING (g);
+FROM statements;
 
 -- The parts of a record that its statements lead to: links, points, prizes.
 CREATE OR REPLACE TEMP TABLE nodes AS

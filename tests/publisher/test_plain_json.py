@@ -273,7 +273,9 @@ def test_an_added_property_is_a_column_of_the_initiatives(
 
     written = write_texts(lines, tmp_path, "quads")
     with closing(open_tables(tmp_path / "work", IRIS, thing_with)) as tables:
-        compute_tables(tables, tmp_path / "quads.nq.gz", written, IRIS, thing_with)
+        compute_tables(
+            tables, tmp_path / "work", tmp_path / "quads.nq.gz", written, IRIS, thing_with
+        )
         rows = tables.execute("SELECT thing, audience FROM initiatives").fetchall()
 
     assert rows == [(RICH, "Farmers")]

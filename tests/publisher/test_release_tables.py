@@ -456,7 +456,9 @@ def test_words_that_no_crosswalk_knows_do_not_break_a_row(tmp_path: Path) -> Non
 
     lines = sorted(f"{triple} <{graph}> .\n".encode() for triple in triples)
     with closing(open_tables(tmp_path / "work", IRIS)) as tables:
-        compute_tables(tables, tmp_path / "s.nq.gz", write_texts(lines, tmp_path, "s"), IRIS)
+        compute_tables(
+            tables, tmp_path / "work", tmp_path / "s.nq.gz", write_texts(lines, tmp_path, "s"), IRIS
+        )
         [initiative] = tables.execute(
             "SELECT languages, start_date, start_year FROM initiatives"
         ).fetchall()
@@ -474,7 +476,9 @@ def test_graphs_in_several_parts_have_the_rows_of_one(
     assert len(lines) > 5_000
 
     with closing(open_tables(tmp_path / "work", IRIS)) as tables:
-        compute_tables(tables, tmp_path / "s.nq.gz", write_texts(lines, tmp_path, "s"), IRIS)
+        compute_tables(
+            tables, tmp_path / "work", tmp_path / "s.nq.gz", write_texts(lines, tmp_path, "s"), IRIS
+        )
         for item in TABLES.values():
             write_table(tables, item, tmp_path)
 
