@@ -1,5 +1,5 @@
-"""The pages of what people contribute: submissions, comments, reported problems, and the prizes
-with their editions, experts and nominations.
+"""The pages of what people contribute: submissions, reported problems, and the prizes with their
+editions, experts and nominations.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from harvesters.admin.context import (
 from harvesters.errors import require
 from harvesters.ledger import prizes, submissions
 from harvesters.ledger.participation import Submission, SubmissionState, Submitter
-from harvesters.ledger.submissions import count_comments, find_comment, find_picture, picture_of
-from harvesters.participation import comments, contest, moderation
+from harvesters.ledger.submissions import find_picture, picture_of
+from harvesters.participation import contest, moderation
 from harvesters.participation.check import Check, DuplicateFinder, check, differences, suspicions
 from harvesters.participation.model import MEMBERS, choices, labels, readable, shown_members
 from harvesters.participation.prize_routes import text_of
@@ -33,7 +33,7 @@ from harvesters.participation.submitters import SOURCE
 from harvesters.participation.uploads import picture_response
 from harvesters.runs.operations import MAX_ANSWER_LENGTH
 from harvesters.runs.reported_problems import problem_target
-from harvesters.site import InvalidValue, NotFound, Site, VersionConflict, render_errors_as_pages
+from harvesters.site import InvalidValue, Site, VersionConflict, render_errors_as_pages
 from vocab.iris import Iris
 
 _ROWS = 100
@@ -156,48 +156,6 @@ _DECISIONS: Mapping[str, tuple[Callable[[Site, str, Submission, str], object], b
     "assign": (moderation.assign, False),
     "unassign": (moderation.unassign, False),
 }
-_LISTED_COMMENTS = (
-    SubmissionState.SUBMITTED,
-    SubmissionState.QUARANTINED,
-    SubmissionState.ACCEPTED,
-    SubmissionState.REJECTED,
-    SubmissionState.SPAM,
-)
-
-
-@routes.get("/page/comments")
-def show_comments(
-    show: RendererDep,
-    context: ContextDep,
-    state: Annotated[str, Query(max_length=40)] = "",
-) -> Response:
-    """Show the comments that wait, the oldest first, or those in another state."""
-    chosen = next(
-        (item for item in _LISTED_COMMENTS if item.value == state), SubmissionState.SUBMITTED
-    )
-    return show(
-        "comments.html",
-        rows=submissions.comments(context.ledger, _ROWS, state=chosen),
-        states=_LISTED_COMMENTS,
-        chosen=chosen,
-        waits=chosen in comments.WAITING,
-        may_reject=chosen in (*comments.WAITING, SubmissionState.ACCEPTED),
-        number_waiting=count_comments(context.ledger, SubmissionState.SUBMITTED),
-    )
-
-
-@routes.post("/page/comments/{id}/{decision}")
-def decide_comment(
-    id: str, decision: str, form: FormFields, user: FormOperator, context: ContextDep
-) -> Response:
-    """Carry out what a moderator decided."""
-    item = find_comment(context.ledger, id)
-    comment = require(
-        item if item and item.state is not SubmissionState.DRAFT else None,
-        NotFound("There is no comment with this identifier."),
-    )
-    comments.decide(context, user.key.display_name, comment, decision, form.get("note", ""))
-    return redirect(f"/page/comments?state={comment.state.value}")
 
 
 @routes.get("/page/prizes")

@@ -25,8 +25,6 @@ from harvesters.errors import PlanError, SourceLockedError, require
 from harvesters.inspection.curation import undecided
 from harvesters.ledger import operators, prizes, submissions
 from harvesters.ledger.models import Outcome, Run, RunRequest, State
-from harvesters.ledger.participation import SubmissionState
-from harvesters.ledger.submissions import count_comments
 from harvesters.matching.clusters import Status, classify_stored
 from harvesters.reasons import Reason
 from harvesters.runs.operations import OVERRIDABLE_LIMITS, approve, reject
@@ -74,7 +72,6 @@ def count_waiting(context: AdminContext) -> Mapping[str, int]:
         "plans": len(ledger.awaiting_review()),
         "definitions": len(operators.proposals(ledger)),
         "submissions": submissions.waiting(ledger)[0],
-        "comments": count_comments(ledger, SubmissionState.SUBMITTED),
         "nominations": prizes.count_waiting(ledger, context.now()),
         "pairs": pairs.count(Status.QUEUED),
         "contradictions": pairs.count(Status.CONTRADICTION),

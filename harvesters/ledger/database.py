@@ -49,15 +49,28 @@ from journal.outage import Outage, root_cause
 _OLDEST, _LAST_READER, NEWEST = "0021", "15d5d51a", "0022"
 _VERSION_TABLE = "alembic_version"  # the name that older versions gave it
 # What the migration to the newest revision does.
-MIGRATION = "Tables and columns have the names of what they hold."
-_CHANGES = (
-    "act RENAME TO audit_log",
-    "override RENAME COLUMN given TO granted",
-    "run_log RENAME COLUMN id TO number",
-    "notice DROP COLUMN key",
-    "notice DROP COLUMN source",
-    "notice DROP COLUMN other",
-)
+MIGRATION = "Comments are submissions; tables and columns have the names of what they hold."
+_CHANGES = """
+    ALTER TABLE act RENAME TO audit_log;
+    ALTER TABLE override RENAME COLUMN given TO granted;
+    ALTER TABLE run_log RENAME COLUMN id TO number;
+    ALTER TABLE notice DROP COLUMN key;
+    ALTER TABLE notice DROP COLUMN source;
+    ALTER TABLE notice DROP COLUMN other;
+    ALTER TABLE submission ADD COLUMN post VARCHAR;
+    CREATE INDEX submission_by_post ON submission (post);
+    INSERT INTO submission (id, submitter, state, version, content, published, title, language, created, updated, waiting_since,
+        first_accepted, post)
+    SELECT id, submitter, state, 1, content, CASE state WHEN 'accepted' THEN content END, title, language, created, changed,
+        CASE state WHEN 'submitted' THEN created END, CASE state WHEN 'accepted' THEN changed END, post
+    FROM (SELECT *, coalesce(decided, created) AS changed, CAST({object}('type', 'Post', 'title', {object}(language, title),
+        'content', {object}(language, text)) AS VARCHAR) AS content FROM comment WHERE state <> 'draft') AS sent;
+    INSERT INTO submission_event (what, who, time, internal, version, submission)
+    SELECT 'submitted', 'submitter', created, FALSE, 1, id FROM comment WHERE state <> 'draft';
+    INSERT INTO submission_event (what, who, time, note, internal, version, submission)
+    SELECT CASE state WHEN 'spam' THEN 'marked as spam' ELSE state END, decided_by, decided, reason, FALSE, 1, id
+    FROM comment WHERE decided IS NOT NULL;
+    DROP TABLE comment"""
 
 
 def read_revision(connection: sa.Connection) -> str | None:
@@ -375,8 +388,9 @@ class Database:
             if current is None:
                 metadata.create_all(connection)
             elif is_outdated(current):
-                for change in _CHANGES:
-                    connection.exec_driver_sql(f"ALTER TABLE {change}")
+                function = "json_build_object" if self.is_shared else "json_object"
+                for change in _CHANGES.format(object=function).split(";"):
+                    connection.exec_driver_sql(change)
             write_revision(connection, NEWEST)
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Define what the ledger stores of contributions of the public: submissions, prizes, comments, problems, subscriptions and
+"""Define what the ledger stores of contributions of the public: submissions, prizes, problems, subscriptions and
 notifications.
 
 The table of a class here is made of its fields (``tables``).
@@ -32,7 +32,7 @@ Texts = Mapping[str, str]  # by language
 
 
 class SubmissionState(StrEnum):
-    """The state of a submission or comment: what it waits for, or how it ended."""
+    """The state of a submission: what it waits for, or how it ended."""
 
     DRAFT = "draft"  # its author has not sent it
     SUBMITTED = "submitted"  # a moderator has to decide
@@ -75,6 +75,9 @@ class Submitter:
 class Submission:
     """A submission. *content* is its newest version, *published* the accepted one; times are UTC.
 
+    A comment is a submission with the *post* that it is about, ``post/{source}/{key}`` as in the
+    address of its page. It is never harvested.
+
     *waiting_since* is when it was sent to the moderators, None if none of them has to act.
     *confirmed* is when its submitter last sent what is published, or said that it is still true,
     *reminded* when the submitter was last asked to.
@@ -97,6 +100,7 @@ class Submission:
     endorsed_by: str | None = None
     confirmed: datetime | None = None
     reminded: datetime | None = None
+    post: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,28 +144,6 @@ class Picture:
     content: bytes
     width: int
     height: int
-
-
-@dataclass(frozen=True, slots=True)
-class Comment:
-    """A comment on a *post*, which is ``post/{source}/{key}`` as in the address of its page;
-    *title* is that of the post.
-
-    The *state* is a draft until its author confirms an address, and *submitter* is None until then.
-    *decided*, *decided_by* and *reason* are of the last decision of a moderator.
-    """
-
-    id: str
-    post: str
-    title: str
-    text: str
-    language: str
-    state: SubmissionState
-    submitter: str | None
-    created: datetime
-    decided: datetime | None = None
-    decided_by: str | None = None
-    reason: str | None = None
 
 
 class Stage(StrEnum):

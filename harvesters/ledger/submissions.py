@@ -16,7 +16,6 @@ from harvesters.ledger import tables as t
 from harvesters.ledger.database import Database, insert, select_objects
 from harvesters.ledger.participation import (
     SUBMITTER,
-    Comment,
     Content,
     Link,
     Picture,
@@ -124,6 +123,16 @@ def in_states(ledger: Database, states: Sequence[SubmissionState], limit: int) -
     return ledger.select(Submission, _s.state.in_(states), order=order, limit=limit)
 
 
+def comments(ledger: Database, post: str, limit: int) -> list[Submission]:
+    """Return the accepted comments on a post, the oldest first."""
+    where = [_s.post == post, _s.published.is_not(None)]
+    return ledger.select(Submission, *where, order=[_s.created, _s.id], limit=limit)
+
+
+def count_waiting_comments(ledger: Database) -> int:
+    return ledger.count(t.submission, _s.post.is_not(None), _s.waiting_since.is_not(None))
+
+
 def waiting(ledger: Database) -> tuple[int, datetime | None]:
     """Return how many submissions wait for a moderator, and since when the oldest does."""
     since = sa.func.min(_s.waiting_since)
@@ -141,7 +150,7 @@ def with_title(ledger: Database, title: str, limit: int, *, unpublished: bool) -
         SubmissionState.CHANGES_REQUESTED,
         SubmissionState.ACCEPTED,
     )
-    where = [sa.func.lower(_s.title) == title.lower(), _s.state.in_(states)]
+    where = [sa.func.lower(_s.title) == title.lower(), _s.state.in_(states), _s.post.is_(None)]
     if not unpublished:
         where.append(_s.published.is_not(None))
     return ledger.select(Submission, *where, order=[_s.id], limit=limit)
@@ -152,7 +161,7 @@ def published(ledger: Database) -> Iterator[tuple[str, Content | None]]:
     which it was last confirmed (``lastReviewed``), None if it was withdrawn after that.
     """
     query = sa.select(_s.id, _s.published, _s.withdrawn, _s.confirmed)
-    accepted = query.where(_s.first_accepted.is_not(None)).order_by(_s.id)
+    accepted = query.where(_s.first_accepted.is_not(None), _s.post.is_(None)).order_by(_s.id)
     for id, content, withdrawn, confirmed in ledger.stream(accepted):
         if withdrawn is not None:
             yield id, None
@@ -172,6 +181,7 @@ def to_remind(
     """
     last = sa.func.coalesce(_s.confirmed, _s.first_accepted)
     is_published = (_s.state == SubmissionState.ACCEPTED) & _s.published.is_not(None)
+    is_published &= _s.post.is_(None)
     is_unasked = sa.or_(_s.reminded.is_(None), _s.reminded < reminded_before)
     query = (
         select_objects(Submission)
@@ -267,7 +277,7 @@ def prune(
     is_unwanted = _s.state.in_((SubmissionState.SPAM, SubmissionState.QUARANTINED))
     is_old = (_s.state == SubmissionState.DRAFT) & (_s.updated < drafts_before)
     is_old |= is_unwanted & _s.first_accepted.is_(None) & (_s.updated < quarantined_before)
-    authored = (_s, _link, t.comment.c, t.prize_nomination.c)
+    authored = (_s, _link, t.prize_nomination.c)
     used = sa.union(*(sa.select(c.submitter).where(c.submitter.is_not(None)) for c in authored))
     with ledger.transaction() as connection:
         connection.execute(sa.delete(t.submission_link).where(_link.expires < now))
@@ -332,41 +342,3 @@ def prune_pictures(ledger: Database, before: datetime) -> None:
 def _is_unused() -> sa.ColumnElement[bool]:
     s, name = t.submission.c, t.picture.c.name
     return ~sa.exists().where(sa.or_(s.picture == name, s.published_picture == name))
-
-
-_c = t.comment.c
-
-
-def find_comment(ledger: Database, id: str) -> Comment | None:
-    return ledger.first(Comment, _c.id == id)
-
-
-def comments(ledger: Database, limit: int | None = None, **columns: str) -> list[Comment]:
-    """Return the comments whose columns have these values, the oldest first."""
-    where = [_c[name] == value for name, value in columns.items()]
-    return ledger.select(Comment, *where, order=[_c.created, _c.id], limit=limit)
-
-
-def change_comment(ledger: Database, comment: Comment, **values: object) -> bool:
-    """Set values of a comment, if it still has the state of *comment*; return whether it had."""
-    return bool(ledger.update(t.comment, _c.id == comment.id, _c.state == comment.state, **values))
-
-
-def count_comments(ledger: Database, state: SubmissionState) -> int:
-    return ledger.count(t.comment, _c.state == state)
-
-
-def delete_comments(ledger: Database, submitter: str, id: str | None = None) -> bool:
-    """Delete the comments of a person, or the one with this *id*; return whether there were any."""
-    where = [_c.submitter == submitter, *([_c.id == id] if id else [])]
-    return bool(ledger.delete(t.comment, *where))
-
-
-def prune_comments(ledger: Database, drafts_before: datetime, refused_before: datetime) -> None:
-    """Delete drafts that were written before a time, and what was refused or held back and written
-    before another.
-    """
-    refused = (SubmissionState.SPAM, SubmissionState.QUARANTINED, SubmissionState.REJECTED)
-    old = (_c.state == SubmissionState.DRAFT) & (_c.created < drafts_before)
-    old |= _c.state.in_(refused) & (sa.func.coalesce(_c.decided, _c.created) < refused_before)
-    ledger.delete(t.comment, old)

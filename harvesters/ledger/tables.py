@@ -252,6 +252,7 @@ submission = table_of(
     Index("submission_by_picture", "picture"),
     Index("submission_by_published_picture", "published_picture"),
     Index("submission_by_state", "state", "waiting_since"),
+    Index("submission_by_post", "post"),
     content=Json(sort=True),
     published=Json(sort=True),
 )
@@ -283,14 +284,6 @@ picture = table_of(
     Column("created", Time, nullable=False),
     Index("picture_by_submitter", "submitter"),
     key="name",
-)
-
-comment = table_of(
-    p.Comment,
-    "comment",
-    Index("comment_by_post", "post"),
-    Index("comment_by_state", "state"),
-    Index("comment_by_submitter", "submitter"),
 )
 
 prize_edition = Table(

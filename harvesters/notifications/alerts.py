@@ -22,8 +22,6 @@ from harvesters.errors import HarvestError
 from harvesters.ledger import outbox, prizes, submissions
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Alert, Message
-from harvesters.ledger.participation import SubmissionState
-from harvesters.ledger.submissions import count_comments
 from harvesters.notifications.delivery import Channels
 from harvesters.options import (
     expected,
@@ -198,12 +196,12 @@ Found = Mapping[tuple[str, str], Reason]  # the reason of each alert, by rule an
 # How many submissions, comments and nominations wait for a person, by the condition of a rule.
 _WAITING: Mapping[str, Callable[[Ledger, datetime], int]] = {
     "submission_waits": lambda ledger, _: submissions.waiting(ledger)[0],
-    "comment_waits": lambda ledger, _: count_comments(ledger, SubmissionState.SUBMITTED),
+    "comment_waits": lambda ledger, _: submissions.count_waiting_comments(ledger),
     "nomination_waits": prizes.count_waiting,
 }
 _PAGES = {
     "alert_submission_waits": "submissions",
-    "alert_comment_waits": "comments",
+    "alert_comment_waits": "submissions",
     "alert_nomination_waits": "prizes",
 }
 

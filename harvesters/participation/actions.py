@@ -25,7 +25,7 @@ from harvesters.ledger.participation import (
     SubmissionState,
     Submitter,
 )
-from harvesters.ledger.submissions import new_id, prune_comments, prune_pictures
+from harvesters.ledger.submissions import new_id, prune_pictures
 from harvesters.notifications import coar
 from harvesters.notifications.delivery import Channels
 from harvesters.participation.check import Check, check, triage
@@ -64,9 +64,10 @@ def submit(
     content: Content,
     language: str,
     seconds: float | None = None,
+    post: str | None = None,
 ) -> Submission:
     """Store a valid submission for the moderators, or quarantine it; *seconds* is the age of its
-    draft.
+    draft, *post* what it comments on.
 
     Raises Closed, RateLimited, and InvalidValue if the submitter has too many submissions.
     """
@@ -76,7 +77,7 @@ def submit(
     if sum(item.state is not SubmissionState.WITHDRAWN for item in existing) >= MAX_OPEN:
         raise InvalidValue(TOO_MANY, count=MAX_OPEN)
     submission, event = new_submission(
-        new_id(), submitter, content, language, context.now(), seconds
+        new_id(), submitter, content, language, context.now(), seconds, post
     )
     submissions.add(context.ledger, (submission, event))
     log.info("submission received", submission=submission.id)
@@ -90,6 +91,7 @@ def new_submission(
     language: str,
     now: datetime,
     seconds: float | None = None,
+    post: str | None = None,
 ) -> tuple[Submission, SubmissionEvent]:
     """Return a new submission with the first line of its history."""
     state = triage(submitter, content, seconds)
@@ -105,6 +107,7 @@ def new_submission(
         now,
         now,
         waiting_since=now if state is SubmissionState.SUBMITTED else None,
+        post=post,
     )
     return item, SubmissionEvent("submitted", submitter.name, now, content=content)
 
@@ -172,7 +175,7 @@ def withdraw(
     changed = apply_change(context, submission, values, event)
     submissions.forget_contents(context.ledger, submission.id)
     coar.forget_contents(context.ledger, submission.id)
-    if submission.first_accepted:
+    if submission.first_accepted and not submission.post:
         request_harvest(context, who)
     return changed
 
@@ -181,10 +184,6 @@ def request_harvest(context: Site, who: str) -> None:
     """Queue a run of the source of submissions, unless one is queued already."""
     if not any(request.source == SOURCE for request in operators.waiting_requests(context.ledger)):
         operators.request_run(context.ledger, SOURCE, True, who, context.now())
-
-
-# The fields of comments in a person's export, without the names of moderators.
-_EXPORTED = ("id", "post", "title", "text", "language", "state", "created", "reason")
 
 
 def export(context: SubmissionContext, submitter: Submitter) -> dict[str, Any]:
@@ -209,10 +208,6 @@ def export(context: SubmissionContext, submitter: Submitter) -> dict[str, Any]:
             picture.name: b64encode(picture.content).decode() for picture in stored if picture
         },
         "prizes": prizes.of_person(ledger, submitter.id, submitter.mail),
-        "comments": [
-            {name: str(value) for name in _EXPORTED if (value := getattr(item, name))}
-            for item in submissions.comments(ledger, submitter=submitter.id)
-        ],
     }
 
 
@@ -226,7 +221,6 @@ def delete_account(context: SubmissionContext, submitter: Submitter) -> int:
         if item.state is not SubmissionState.WITHDRAWN and item.first_accepted:
             withdraw(context, item, submitter.name)
     prizes.delete_person(ledger, submitter.id, submitter.mail)
-    submissions.delete_comments(ledger, submitter.id)
     submissions.delete_submitter(ledger, submitter)
     submissions.delete_unused(
         ledger, [name for item in items for name in submissions.picture_names(item)]
@@ -381,7 +375,6 @@ def send_reminders(ledger: Ledger, channels: Channels, now: datetime) -> int:
 def prune(ledger: Ledger, now: datetime) -> None:
     """Delete old messages, drafts, quarantined texts, unused pictures, and the voters of contests."""
     outbox.prune_messages(ledger, now - RETENTION)
-    prune_comments(ledger, now - DRAFT_RETENTION, now - QUARANTINE_RETENTION)
     submissions.prune(ledger, now, now - DRAFT_RETENTION, now - QUARANTINE_RETENTION)
     prune_pictures(ledger, now - PICTURE_RETENTION)
     prizes.forget_persons(ledger, (now - PRIZE_RETENTION).date())

@@ -441,7 +441,7 @@ def view(context: SubmissionContext, submission: Submission) -> dict[str, Any]:
     """Return a submission as its submitter sees it."""
     names = ("created", "updated", "waiting_since", "withdrawn", "confirmed")
     times = {name: value.isoformat() for name in names if (value := getattr(submission, name))}
-    published = submission.first_accepted is not None
+    is_record = submission.first_accepted is not None and not submission.post
     return {
         "id": submission.id,
         "url": f"{context.channels.public_url}/submissions/{submission.id}",
@@ -449,7 +449,7 @@ def view(context: SubmissionContext, submission: Submission) -> dict[str, Any]:
         "version": submission.version,
         "title": submission.title,
         **times,
-        "record": Iris(context.base).record(SOURCE, submission.id) if published else None,
+        "record": Iris(context.base).record(SOURCE, submission.id) if is_record else None,
     }
 
 

@@ -136,6 +136,7 @@ def _summary(
         organizations=match_names(content, context.organizations),
         session=signed_in,
         licence=context.submission_source().licence,
+        post=draft.content.get(drafts.POST),
     )
 
 

@@ -42,6 +42,7 @@ from harvesters.participation.submitters import (
     open_link,
 )
 from harvesters.payloads.crosswalk_lookup import CrosswalkLookup, sort_claims
+from harvesters.payloads.value_parsing import strip_contacts
 from harvesters.pipeline.record_processor import load_crosswalks
 from harvesters.site import InvalidValue, LinkInvalid, NotFound, VersionConflict
 from languages.translations import LANGUAGES, current_locale, gettext
@@ -53,6 +54,7 @@ MIN_SECONDS = 5
 GONE = "There is no draft at this address: it was sent, or deleted after 30 days without a change."
 # The member of a draft that changes a submission: the submission's id and the opened version.
 REPLACES = "_replaces"
+POST = "_post"  # the member of a draft that comments on this post
 
 
 def begin(
@@ -68,7 +70,7 @@ def begin(
         1,
         content or {},
         None,
-        "",
+        title_of(content or {}),
         language,
         now,
         now,
@@ -89,6 +91,7 @@ def begin_change(context: SubmissionContext, submitter: Submitter, submission: S
     content = {
         **_with_codes(submission.content, context.base),
         REPLACES: {"id": submission.id, "version": submission.version},
+        **({POST: submission.post} if submission.post else {}),
     }
     language = next(iter(submission.content.get("title", {})), submission.language)
     return begin(context, {**content, LANGUAGE.member: language}, submitter)
@@ -196,7 +199,10 @@ def send(context: SubmissionContext, submitter: Submitter, draft: Submission) ->
         raise InvalidValue(
             "The draft is not complete. Open it, and answer what is missing."
         ) from error
-    replaced = draft.content.get(REPLACES)
+    post, replaced = draft.content.get(POST), draft.content.get(REPLACES)
+    if post:
+        texts = content.get("content", {}).items()
+        content = {**content, "content": {tag: strip_contacts(text) for tag, text in texts}}
     key = replaced["id"] if replaced else draft.id
     if not actions.check_content(context, content, key).is_valid:
         raise InvalidValue("The draft is not complete. Open it, and answer what is missing.")
@@ -205,8 +211,8 @@ def send(context: SubmissionContext, submitter: Submitter, draft: Submission) ->
         require(current.version == replaced["version"], VersionConflict(actions.CHANGED))
         sent = actions.update(context, submitter, current, content)
     else:
-        seconds = (context.now() - draft.created).total_seconds()
-        sent = actions.submit(context, submitter, content, draft.language, seconds)
+        seconds = None if post else (context.now() - draft.created).total_seconds()
+        sent = actions.submit(context, submitter, content, draft.language, seconds, post)
     submissions.delete_draft(context.ledger, draft.id)
     return sent
 
@@ -288,6 +294,7 @@ def questions_of(content: Content) -> list[Question]:
     goals = content.get("goal") or ()
     asked = {"type", *((known | {LANGUAGE.member}) if known else ())}
     asked -= set() if goals else {"target"}
+    asked = {"content"} if POST in content else asked
     questions = []
     for question in QUESTIONS:
         fields = tuple(field for field in question.fields if field.member in asked)

@@ -75,7 +75,8 @@ def accept(context: Site, who: str, submission: Submission, note: str) -> Submis
         **_DECIDED,
     }
     accepted = _decide(context, who, submission, "accepted", note, values)
-    actions.request_harvest(context, who)
+    if not submission.post:
+        actions.request_harvest(context, who)
     return accepted
 
 

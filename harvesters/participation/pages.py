@@ -185,7 +185,6 @@ def show_all(person: Person, context: SubmissionContextDep, show: RendererDep) -
             if item.state is not SubmissionState.DRAFT
         ],
         submitter=person,
-        comments=submissions.comments(ledger, submitter=person.id),
     )
 
 
@@ -248,7 +247,7 @@ def show_one(
         labels=labels(),
         history=[(event, actions.public_name(event.who, person)) for event in events],
         sentences=HISTORY,
-        record=Iris("/").record(SOURCE, item.id) if item.first_accepted else None,
+        record=Iris("/").record(SOURCE, item.id) if item.first_accepted and not item.post else None,
         score=score if item.published is not None else None,
         open=item.state not in (SubmissionState.WITHDRAWN, SubmissionState.SPAM),
     )

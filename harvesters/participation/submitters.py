@@ -329,11 +329,6 @@ MAILS: Mapping[str, tuple[str, ...]] = {
         "Open this link to confirm that it is still true, to correct or to withdraw it. It works once, for 60 days:",
         LINK,
     ),
-    "comment rejected": (
-        "Your comment on “%(title)s”",
-        "Your comment on “%(title)s” is not shown:",
-        NOTE,
-    ),
     **{
         decision: ("Your submission: %(title)s", text, NOTE, _OPEN, LINK)
         for decision, text in {
@@ -365,20 +360,14 @@ def send_link(
     return None
 
 
-def reachable_author(context: Site, id: str | None) -> Submitter | None:
-    """Return the submitter with this *id* if mail can be sent to it, else None."""
-    submitter = submissions.submitter_of(context.ledger, id=id) if id else None
-    has_mail = submitter and submitter.mail and context.channels.mail
-    return submitter if has_mail else None
-
-
 def send_answer(context: Site, submission: Submission, decision: str, note: str) -> None:
     """Send a moderator's *decision* to a person, with a note. Organizations read it by HTTP.
 
     Without a mail server nothing is sent; the decision is on the page of the submission.
     """
-    submitter, now = reachable_author(context, submission.submitter), context.now()
-    if submitter:
+    author, now = submission.submitter, context.now()
+    submitter = submissions.submitter_of(context.ledger, id=author) if author else None
+    if submitter and submitter.mail and context.channels.mail:
         link = Link(Purpose.CONFIRM, now, now + ANSWER_AGE, submitter.mail, None, submission.id)
         values = {"title": submission.title, "note": note}
         send_link(context, "/submit/confirm", link, decision, submitter.language, **values)

@@ -16,7 +16,6 @@ from harvesters.errors import HarvestError
 from harvesters.ledger import outbox, prizes, submissions
 from harvesters.ledger.models import Silence
 from harvesters.ledger.participation import (
-    Comment,
     Criterion,
     Edition,
     Nomination,
@@ -70,7 +69,7 @@ def test_moderators_are_notified_of_what_waits(context: HarvestContext) -> None:
     waiting = Submission(
         "s1", None, SubmissionState.SUBMITTED, 1, {}, None, "Clinics", "en", now, now, waiting_since=now
     )  # fmt: skip
-    comment = Comment("c1", "/x", "Clinics", "Good", "en", SubmissionState.SUBMITTED, None, now)
+    comment = replace(waiting, id="c1", post="post/blog/1")
     day = now.date()
     edition = Edition(
         id="2027", title={"en": "Prizes"}, year=2027, announced=day, opens=day, closes=day + timedelta(9), nominees=day + timedelta(9),
@@ -88,15 +87,15 @@ def test_moderators_are_notified_of_what_waits(context: HarvestContext) -> None:
 
     update_alerts(context, CHANNELS, waiting_rules)
     assert subjects(context) == []
-    submissions.add(ledger, (waiting, SubmissionEvent("submitted", "ann", now)))
-    ledger.add(comment)
+    for item in (waiting, comment):
+        submissions.add(ledger, (item, SubmissionEvent("submitted", "ann", now)))
     prizes.put_edition(ledger, edition)
     prizes.add_nomination(ledger, nomination)
     update_alerts(context, CHANNELS, waiting_rules)
 
     texts = [queued.text for queued in reversed(outbox.messages(ledger))]
     assert subjects(context) == [f"Stocktake: Alert: {name}" for name in conditions]
-    assert "submissions that wait for a moderator: 1" in texts[0]
+    assert "submissions that wait for a moderator: 2" in texts[0]
     assert "https://stocktake.example/admin/page/submissions" in texts[0]
     prizes.set_stage(ledger, "n1", Stage.NOMINATED, None)
     update_alerts(context, CHANNELS, waiting_rules)

@@ -208,7 +208,12 @@ def check_participation(ledger: Ledger) -> None:
     [review] = prizes.reviews(ledger, "2027")
     assert (review.scores, prizes.experts(ledger, "2027")) == ({"impact": 4}, [review.expert])
     assert [item.stage for item in prizes.nominations(ledger)] == ["nominated"]
-    assert [item.text for item in submissions.comments(ledger, submitter=person.id)] == ["A remark"]
+    [comment] = [item for item in submissions.of_submitter(ledger, person.id) if item.post]
+    assert (comment.post, comment.state, comment.waiting_since) == ("post/blog/1", "submitted", NOW)
+    assert comment.content["content"] == {"en": "A remark"}
+    assert [event.what for event in submissions.history(ledger, "c1", internal=False)] == [
+        "submitted"
+    ]
     assert submissions.count_unused(ledger, person.id) == 1
     assert [item.key for item in coar.notifications(ledger)] == ["k1"]
 
