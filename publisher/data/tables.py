@@ -363,18 +363,18 @@ class FacetIndex:
         ]
 
     def list_organizations(
-        self, words: str, key: str, upward: bool, cursor: tuple[str, str], limit: int
+        self, words: str, key: str, upward: bool, since: str, after: str, limit: int
     ) -> list[tuple[str, str, int]]:
-        """List the organizations with *words* in their names after the key and the IRI *cursor*,
-        those of a cluster once: IRI, key and number of initiatives.
+        """List the organizations with *words* in their names after the key *since* and the IRI
+        *after*, those of a cluster once: IRI, key and number of initiatives.
         """
         return self.query(
             f"""SELECT iri, {ORGANIZATION_KEYS[key]} AS key, initiatives FROM ({sql("organization-list")})
             WHERE ($words = '' OR contains(lower(strip_accents(coalesce(title, ''))), lower(strip_accents($words))))
             {_after("key", upward)}""",
             words=words,
-            since=cursor[0],
-            after=cursor[1],
+            since=since,
+            after=after,
             limit=limit,
         )
 

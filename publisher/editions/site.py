@@ -80,7 +80,7 @@ EXAMPLES = (
     "targets-with-goals",
     "claims-by-basis",
 )
-LARGEST = 64 << 20  # bytes of statements: a browser takes some ten times as much memory
+LARGEST = 4 << 20  # bytes of the file of statements: a browser takes some hundred times as much
 _DESCRIPTION = f"<{DCT}description>".encode()  # the longest texts, which the pages have
 
 
@@ -154,22 +154,18 @@ def _write(path: Path, name: str, value: object) -> None:
     path.write_text(f"stocktakeSearch.{name}({text});\n", encoding="utf-8")
 
 
-def write_query_data(folder: Path, release_folder: Path, number: int, iris: Iris) -> int:
-    """Write the statements of a release without descriptions as a script; return their bytes, 0 if
-    they are too many for a browser.
+def write_query_data(folder: Path, file: Path) -> int:
+    """Write the N-Triples of the gzip file *file* without descriptions as a script; return their
+    bytes, 0 if they are too many for a browser.
     """
-    size, parts = 0, list[bytes]()
-    with gzip.open(release_folder / f"stocktake-{number}.nt.gz") as lines:
-        for line in lines:
-            if _DESCRIPTION not in line:
-                size += len(line)
-                parts.append(line)
-            if size > LARGEST:
-                return 0
+    if file.stat().st_size > LARGEST:
+        return 0
+    with gzip.open(file) as lines:
+        text = b"".join(line for line in lines if _DESCRIPTION not in line)
     folder.mkdir(parents=True, exist_ok=True)
-    packed = base64.b64encode(gzip.compress(b"".join(parts), 9, mtime=0)).decode()
+    packed = base64.b64encode(gzip.compress(text, 9, mtime=0)).decode()
     (folder / "statements.js").write_text(f'stocktakeQuery.load("{packed}");\n')
-    return size
+    return len(text)
 
 
 FORMAT = 1  # of the log of an unfinished edition
@@ -305,12 +301,9 @@ def _write_own_pages(edition: Edition, folder: Path, app: FastAPI) -> None:
     """Write the pages that only an edition has: search, query, what needs a server, and the choice
     of a language.
     """
-    release, iris, query = edition.release, edition.iris, folder / "query"
-    is_built, release_folder = (
-        (BUNDLE_FOLDER / ENGINE).is_file(),
-        edition.data / "releases" / str(release.number),
-    )
-    size = write_query_data(query, release_folder, release.number, iris) if is_built else 0
+    release, query, number = edition.release, folder / "query", edition.release.number
+    statements = edition.data / "releases" / str(number) / f"stocktake-{number}.nt.gz"
+    size = write_query_data(query, statements) if (BUNDLE_FOLDER / ENGINE).is_file() else 0
     files = [query / "statements.js", BUNDLE_FOLDER / ENGINE]
     scripts = {SEARCH: "search.js", QUERY: "query.js"} if size else {SEARCH: "search.js"}
     values = {
@@ -320,7 +313,7 @@ def _write_own_pages(edition: Edition, folder: Path, app: FastAPI) -> None:
         "size": -(-size // _MEGABYTE),
         "files": -(-sum(file.stat().st_size for file in files) // _MEGABYTE) if size else 0,
         "engine": f"query/{ENGINE}",
-        "examples": [item for item in examples(iris) if item.name in EXAMPLES],
+        "examples": [item for item in examples(edition.iris) if item.name in EXAMPLES],
     }
     static = Path("static", "edition")
     copied = [(PACKAGE_FOLDER / static / name, folder / static / name) for name in scripts.values()]

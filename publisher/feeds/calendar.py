@@ -5,7 +5,7 @@ one at a time, since it may be long, and each alone.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path
@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from publisher.feeds.atom import Code
-from publisher.feeds.records import BATCH, ChangedRecord, Changes, ChangesDep
+from publisher.feeds.records import BATCH, ChangedRecord, Changes, ChangesDep, period
 from publisher.history.change_reader import ChangeType
 from publisher.pages import PagesDep
 from vocab.iris import encode
@@ -118,7 +118,7 @@ def _event(record: ChangedRecord, host: str) -> bytes:
     """
     stamp = datetime.fromtimestamp(record.change.stamp, UTC)
     start, end = record.first("start") or "", record.first("end")
-    begins, ends = _begin(start), _end(end or start)
+    begins, ends = _times(start)[0], _times(end or start)[1]
     venue, places = record.preferred("venues"), record.places
     named = [venue.text] if venue else [place.name for place in places if place.name]
     countries = ", ".join(value.text for value in record.values["countries"])
@@ -152,26 +152,14 @@ def _text(text: str, language: str | None) -> vText:
     return vText(text, params={"LANGUAGE": language} if language else {})
 
 
-def _begin(text: str) -> date | datetime | None:
-    """Return the day or the time at which an event begins; a month or year begins with its first
-    day.
+def _times(text: str) -> tuple[date | None, date | None]:
+    """Return the time at which an event is, twice, or its first day and the day after its last; None
+    if *text* is no date.
     """
     try:
         if "T" in text:
-            return datetime.fromisoformat(text).astimezone(UTC)
-        return date.fromisoformat(text if len(text) > len("2026-01") else f"{text}-01-01"[:10])
+            return (datetime.fromisoformat(text).astimezone(UTC),) * 2
+        begin, end = period(text)
+        return begin.date(), end.date()
     except (ValueError, OverflowError):
-        return None
-
-
-def _end(text: str) -> date | datetime | None:
-    """Return the time of the end, or the day after the last."""
-    begin = _begin(text)
-    if begin is None or isinstance(begin, datetime):
-        return begin
-    days = {len("2026"): 366, len("2026-01"): 31}.get(len(text), 1)
-    try:
-        end = begin + timedelta(days=days)
-        return end.replace(day=1) if days > 1 else end
-    except (ValueError, OverflowError):
-        return None
+        return None, None

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Annotated, Any
 
@@ -23,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.errors import NotReady
-from publisher.feeds.records import ChangesDep, instant
+from publisher.feeds.records import ChangesDep, instant, period
 from publisher.history.change_reader import ALL, Change, ChangeType
 from publisher.rdf import PREFIXES, text_term, to_node, typed_term
 from publisher.store.descriptions import Node, node_statements
@@ -385,13 +384,6 @@ def version(
 
 
 def _period(name: str) -> tuple[int, int]:
-    """Return the begin and the end of a month or a day, in seconds since 1970.
-
-    >>> _period("1970-12"), _period("1970-01-02")
-    ((28857600, 31536000), (86400, 172800))
-    """
-    is_month = len(name) == len("1970-12")
-    begin = datetime.fromisoformat(f"{name}-01" if is_month else name).replace(tzinfo=UTC)
-    end = begin + timedelta(days=31 if is_month else 1)
-    end = end.replace(day=1) if is_month else end
+    """Return the begin and the end of a month or a day, in seconds since 1970."""
+    begin, end = period(name)
     return int(begin.timestamp()), int(end.timestamp())

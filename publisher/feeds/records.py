@@ -9,7 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property, lru_cache
 from typing import Annotated, Any, NamedTuple, Protocol, TypeVar, cast
 
@@ -56,6 +56,19 @@ def instant(seconds: int) -> str:
     '1970-01-01T00:00:00Z'
     """
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def period(text: str) -> tuple[datetime, datetime]:
+    """Return the begin of a day, a month or a year, and that of the next. Raises ValueError, and
+    OverflowError at the end of the calendar.
+
+    >>> [f"{end:%Y-%m-%d}" for end in (*period("2026-12"), *period("2026-01-31"))]
+    ['2026-12-01', '2027-01-01', '2026-01-31', '2026-02-01']
+    """
+    begin = datetime.fromisoformat(f"{text}-01-01"[:10]).replace(tzinfo=UTC)
+    days = {len("2026"): 366, len("2026-01"): 31}.get(len(text), 1)
+    end = begin + timedelta(days=days)
+    return begin, end.replace(day=1) if days > 1 else end
 
 
 @cache

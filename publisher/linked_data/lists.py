@@ -14,6 +14,7 @@ import tomllib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -135,22 +136,15 @@ async def load_page(
     upward = (order != "newest") != back
     key, address = _parse_cursor(cursor) if cursor else ("", "") if upward else (LAST, LAST)
     filters, tables = _as_filter(name, about, service), service.tables
-    if name == "organizations":
-        listed = await asyncio.to_thread(
-            tables.list_organizations, words, order, upward, (key, address), PAGE_SIZE + 1
+    if name == "organizations" or filters:
+        read: Callable[..., Sequence[tuple[object, ...]]] = (
+            partial(tables.list_after, filters)
+            if filters
+            else partial(tables.list_organizations, words)
         )
-        numbers = {thing: Term(str(things), "literal") for thing, _, things in listed}
-        # Nothing links to the base, so no row is repeated for each property.
-        keys = {thing: key for thing, key, _ in listed}
-        rows = [
-            row | {"initiatives": numbers[row["thing"].value]}
-            for row in await _detail_rows(keys, definition, service.iris.base, service)
-        ]
-    elif filters:
-        pairs = await asyncio.to_thread(
-            tables.list_after, filters, order, upward, key, address, PAGE_SIZE + 1
-        )
-        rows = await _detail_rows(dict(pairs), definition, about, service)
+        listed = await asyncio.to_thread(read, order, upward, key, address, PAGE_SIZE + 1)
+        # Nothing links to the base, so no organization is repeated for each property.
+        rows = await _detail_rows(listed, definition, about or service.iris.base, service)
     else:
         bindings = {"since": literal(key), "after": literal(address)}
         bindings |= {"about": iri(about)} if about else {}
@@ -181,12 +175,23 @@ def _as_filter(name: str, about: str, service: QueryService) -> Filter | None:
 
 
 async def _detail_rows(
-    keys: Mapping[str, str], definition: Mapping[str, Any], about: str, service: QueryService
+    listed: Iterable[tuple[object, ...]],
+    definition: Mapping[str, Any],
+    about: str,
+    service: QueryService,
 ) -> list[Row]:
-    text = query("listing-of").replace("THINGS", " ".join(map(iri, keys)))
+    """Return rows for each of *listed*: its IRI, its key, and the number of its initiatives if known."""
+    values = {
+        str(thing): {
+            name: Term(str(value), "literal")
+            for name, value in zip(("key", "initiatives"), numbers, strict=False)
+        }
+        for thing, *numbers in listed
+    }
+    text = query("listing-of").replace("THINGS", " ".join(map(iri, values)))
     text = text.replace("DETAILS", definition["details"])
-    rows = await service.rows(text, {"about": iri(about)}) if keys else []
-    return [row | {"key": Term(keys[row["thing"].value], "literal")} for row in rows]
+    rows = await service.rows(text, {"about": iri(about)}) if values else []
+    return [row | values[row["thing"].value] for row in rows]
 
 
 def _one_row_each(rows: list[Row], upward: bool) -> list[Row]:
