@@ -22,7 +22,6 @@ from pydantic import (
     ValidationInfo,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 
 from languages.translations import LANGUAGES
 
@@ -161,7 +160,7 @@ DAYS = ("announced", "opens", "closes", "nominees", "vote_opens", "vote_closes",
 
 def _check_languages(texts: dict[str, str]) -> dict[str, str]:
     if not texts or not all(name in LANGUAGES and 0 < len(texts[name]) <= 300 for name in texts):
-        raise PydanticCustomError("texts", "write texts by language")
+        raise ValueError('write texts by language, as { en = "Impact" }')
     return texts
 
 
@@ -170,19 +169,18 @@ def _by_code(value: object) -> object:
     if not isinstance(value, list):
         return value
     if len({item.get("code") for item in value if isinstance(item, dict)}) != len(value):
-        raise ValueError("special: a code occurs twice")
+        raise ValueError("a code occurs twice")
     return {item["code"]: item.get("label") for item in value}
 
 
 def _check_criteria(criteria: list[Criterion], info: ValidationInfo) -> list[Criterion]:
     if not (criteria or info.data.get("source")):
-        raise ValueError("criteria: at least one is required, since experts score by them")
+        raise ValueError("at least one is required, since experts score by them")
     if len({item.code for item in criteria}) != len(criteria):
-        raise ValueError("criteria: a code occurs twice")
+        raise ValueError("a code occurs twice")
     return criteria
 
 
-_NAMED = 'each needs a code and a label by language, as [[{0}]] code = "impact" label = {{ en = "Impact" }}'
 _ID = r"^[a-z0-9][a-z0-9-]{0,59}\z"
 _ORDER = (
     ("opens", "closes"), ("closes", "nominees"), ("nominees", "vote_opens"), ("vote_opens", "vote_closes"), ("vote_closes", "results"),
@@ -190,18 +188,14 @@ _ORDER = (
 )  # fmt: skip
 Code = Annotated[str, Field(pattern=_ID)]
 Named = Annotated[dict[str, str], AfterValidator(_check_languages)]
-Limit = Annotated[
-    int, Field(ge=1, description="write the largest number in a category, at least 1")
-]
+Limit = Annotated[int, Field(ge=1)]
 
 
 class Criterion(BaseModel):
     """A criterion by which experts score, with its weight. The ledger stores it as a list."""
 
     code: Code
-    weight: Annotated[
-        float, Field(gt=0, le=100, description="a weight is a number above 0, at most 100")
-    ] = 1.0
+    weight: Annotated[float, Field(gt=0, le=100)] = 1.0
     label: Named
 
     @model_validator(mode="before")
@@ -215,43 +209,28 @@ class Edition(BaseModel):
 
     Nothing of it is shown before *announced*, no nomination before *nominees*, no champion or
     winner before *results*. An edition with a *source* was held elsewhere, and that source
-    publishes its nominations. The description of a field is what an operator reads if it is wrong.
+    publishes its nominations.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
-    id: Annotated[
-        Code,
-        Field(description="the file's name is the edition's id: small letters, digits and hyphens"),
-    ]
-    title: Annotated[
-        Named, Field(description='write texts by language, as title = { en = "WSIS Prizes 2027" }')
-    ]
-    year: Annotated[int, Field(description="write the year of the contest, as year = 2027")]
+    id: Code
+    title: Named
+    year: int
     announced: date
     opens: date
     closes: date
     nominees: date
     results: date
     categories: list[str]
-    source: Annotated[
-        str | None, Field(description="write the name of the source that publishes the nominations")
-    ] = None
-    criteria: Annotated[
-        list[Criterion],
-        Field(description=_NAMED.format("criteria")),
-        AfterValidator(_check_criteria),
-    ] = []
-    special: Annotated[
-        dict[Code, Named], Field(description=_NAMED.format("special")), BeforeValidator(_by_code)
-    ] = {}
+    source: str | None = None
+    criteria: Annotated[list[Criterion], AfterValidator(_check_criteria)] = []
+    special: Annotated[dict[Code, Named], BeforeValidator(_by_code)] = {}
     vote_opens: date | None = None
     vote_closes: date | None = None
     champions: Limit = 5
     winners: Limit = 2
-    page: Annotated[
-        str | None, Field(pattern=r"^https?://\S+\z", description="write a web address")
-    ] = None
+    page: Annotated[str | None, Field(pattern=r"^https?://\S+\z")] = None
 
     @model_validator(mode="after")
     def _check_days(self) -> Edition:
@@ -266,7 +245,7 @@ class Edition(BaseModel):
                 "vote_opens and vote_closes: write both days, or none if the public does not vote"
             )
         if faults:
-            raise ValueError("\n".join(faults))
+            raise ValueError("; ".join(faults))
         return self
 
     def is_past(self, day: date, now: datetime) -> bool:

@@ -15,16 +15,13 @@ from typing import Any
 from urllib.parse import unquote
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 from pyoxigraph import RdfFormat, parse
 
 from harvesters.errors import PrizeError, require
 from harvesters.ledger import prizes
 from harvesters.ledger.database import Database
 from harvesters.ledger.participation import (
-    DAYS,
     STAGES,
-    Criterion,
     Edition,
     Nomination,
     Review,
@@ -377,38 +374,24 @@ def categories() -> dict[str, str]:
 
 def parse_edition(id: str, text: str) -> Edition:
     """Return the edition *id* that the TOML *text* defines. Raises PrizeError with each key that is
-    wrong, and what it must be.
+    wrong, and why.
     """
+    known = categories()
     try:
         table = tomllib.loads(text)
+        # An edition without its first day is refused, so the day of its announcement is not needed.
+        defaults = {"announced": table.get("opens", date.min), "categories": [*known]}
+        edition = Edition.model_validate({**defaults, **table, "id": id}, strict=True)
     except tomllib.TOMLDecodeError as error:
         raise PrizeError(f"{id}: invalid TOML: {error}") from error
-    known = categories()
-    # An edition without its first day is refused below, so the day of its announcement is not
-    # needed.
-    defaults = {"announced": table.get("opens", date.min), "categories": [*known]}
-    try:
-        edition = Edition.model_validate({**defaults, **table, "id": id}, strict=True)
     except ValidationError as error:
-        lines = (line for item in error.errors() for line in _describe(item).split("\n"))
-        faults = dict.fromkeys(lines)
-        raise PrizeError("\n".join(f"{id}: {fault}" for fault in faults)) from error
+        faults = (
+            (".".join(map(str, item["loc"])), item["msg"].removeprefix("Value error, "))
+            for item in error.errors()
+        )
+        raise PrizeError(
+            "\n".join(": ".join(filter(None, (id, *fault))) for fault in faults)
+        ) from error
     if not edition.categories or not known.keys() >= {*edition.categories}:
         raise PrizeError(f"{id}: categories: write a list of these: {', '.join(known)}")
     return edition
-
-
-def _describe(error: ErrorDetails) -> str:
-    """Return the fault of a key and what to write instead."""
-    key = str(next(iter(error["loc"]), ""))
-    if error["type"] == "value_error":
-        return str(error["ctx"]["error"])
-    if error["type"] == "extra_forbidden":
-        return f'unknown key "{key}"; known are {", ".join(sorted(Edition.model_fields))}'
-    if key in DAYS:
-        wrong = f"write a day without quotation marks, as {key} = 2027-01-31"
-        return f"{key}: {'this day is required' if error['type'] == 'missing' else wrong}"
-    field = Edition.model_fields[key]
-    if error["loc"][-1] == "weight":
-        field = Criterion.model_fields["weight"]
-    return f"{key}: {field.description}"
