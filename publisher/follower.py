@@ -9,7 +9,6 @@ server asks it to check the files of the newest snapshot; it ends when the pipe 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -25,7 +24,7 @@ from journal.errors import JournalError
 from journal.journal import Journal
 from publisher.logs import configure_logging
 from publisher.store.changes import JournalReader
-from publisher.store.follow import RETRY, EmbeddedStore, Runner, discard, open_runner
+from publisher.store.follow import EmbeddedStore, Runner, discard, open_runner
 from publisher.store.process import NICE, prepare_child, raise_nice
 from publisher.store.verification import discard_damaged
 
@@ -41,20 +40,20 @@ class Reports:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._reason: str | None = None  # a process before this one may have reported a reason
-        self._projections: dict[str, Mapping[str, object]] = {}
+        self._last: dict[str, object] = {}  # a process before this one may have reported a reason
 
     def reason(self, reason: str) -> None:
         """Report why the store does not follow the journal; "" if it does."""
-        if reason != self._reason:
-            self._reason = reason
-            self._connection.send({"reason": reason})
+        self._send({"reason": reason})
 
     def progress(self, projections: Mapping[str, Mapping[str, object]]) -> None:
         """Report the positions and errors of *projections* by their names."""
-        if any(self._projections.get(name) != progress for name, progress in projections.items()):
-            self._projections |= projections
-            self._connection.send({"projections": projections})
+        self._send({"projections": projections})
+
+    def _send(self, report: Mapping[str, object]) -> None:
+        if not report.items() <= self._last.items():
+            self._last |= report
+            self._connection.send(report)
 
 
 def _discard_damaged(store: Path, reports: Reports) -> bool:
@@ -75,7 +74,7 @@ def follow_embedded(
     code 1 if the store cannot be written.
 
     Damaged files are deleted and rebuilt: at the start, when *check* is set, and when the engine
-    finds one.
+    finds one. After an error the process is started again.
     """
     try:
         _discard_damaged(store, reports)
@@ -94,29 +93,15 @@ def follow_embedded(
                 os._exit(1)  # started again, the process rebuilds them
             check.clear()
     except Exception as error:
-        _end_if_restart_helps(error, store, reports)
-        reports.reason(f"the follower ended: {type(error).__name__}: {error}; the log says more")
+        reason = "the store cannot be written"
+        if _CORRUPTION in str(error):
+            reason = "the store is damaged and rebuilt from the journal"
+            discard(store)
+        log.error(reason, error=str(error))
+        reports.reason(f"{reason}: {type(error).__name__}: {error}")
+        if isinstance(error, OSError | RuntimeError):  # a full disk, or a damaged file
+            os._exit(1)  # threads of the engine may hang on the same fault
         raise
-
-
-def _end_if_restart_helps(error: Exception, store: Path, reports: Reports) -> None:
-    """End the process with code 1 if it can continue when it is started again: without the damaged
-    store, or on a disk with space.
-    """
-    if _CORRUPTION in str(error):
-        log.error("the store is damaged; rebuilding it from the journal", error=str(error))
-        reports.reason(f"the store is damaged and rebuilt from the journal: {error}")
-        discard(store)
-        os._exit(1)
-    if isinstance(error, OSError):  # a full disk, a folder of another user
-        log.error(
-            "store cannot be written",
-            error=str(error),
-            action="free disk space or fix the directory; updates then resume",
-        )
-        reports.reason(f"the store cannot be written: {error}")
-        time.sleep(RETRY)
-        os._exit(1)  # threads of the engine may hang on the same fault
 
 
 def read_requests(connection: Connection, check: Event) -> NoReturn:

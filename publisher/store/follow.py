@@ -242,12 +242,13 @@ class SlicedProjection(Generic[ProjectionT]):
 
     def step(self, position: int, entry: str, seconds: float) -> bool:
         """Work for about *seconds* toward *position*; return whether that is stored."""
-        if self._failures and self._clock() < self._retry_at:
-            return False
         until = time.monotonic() + seconds
         try:
             if self._must_reset:
-                self._reset()
+                if self._clock() < self._retry_at:
+                    return False
+                self.projection.reset()
+                self._must_reset = False
             while not self.projection.is_at(position):
                 self._work = self._work or self.projection.advance(position, entry)
                 if next(self._work, self) is self:
@@ -270,12 +271,8 @@ class SlicedProjection(Generic[ProjectionT]):
 
     def _fail(self, error: Exception) -> None:
         delay = min(MAX_RETRY_DELAY, 2.0**self._failures) if self._failures else 0.0
-        self._work, self._failures, self._retry_at, self._must_reset = (
-            None,
-            self._failures + 1,
-            self._clock() + delay,
-            True,
-        )
+        self._work, self._failures, self._must_reset = None, self._failures + 1, True
+        self._retry_at = self._clock() + delay
         self.error = f"{type(error).__name__}: {error}"
         log.error(
             "projection cannot be written; rebuilding",
@@ -283,12 +280,6 @@ class SlicedProjection(Generic[ProjectionT]):
             error=self.error,
             seconds=delay,
         )
-        with suppress(*self.projection.errors):  # the next attempt begins with a reset
-            self._reset()
-
-    def _reset(self) -> None:
-        self.projection.reset()
-        self._must_reset = False
 
     def pause(self) -> None:
         """Close the files, which frees memory until they are used again, unless a slice is open: its
