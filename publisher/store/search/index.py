@@ -21,7 +21,7 @@ import re
 import shutil
 import unicodedata
 from collections import defaultdict
-from collections.abc import Collection, Generator, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache, lru_cache
 from itertools import islice
@@ -505,7 +505,7 @@ class SearchUpdater:
             log.info("building search index", position=position)
             self._writer.delete_all_documents()
             for batch in _batches(self._entries.things()):
-                self._put(batch)
+                self._add(self._entries.entries(batch))
                 yield
         if is_vocabulary_new:
             write_topics(self._index, read_topics(self._source, self._reader.base))
@@ -550,10 +550,16 @@ class SearchUpdater:
         return self._entries.linked_things(renamed)
 
     def _put(self, batch: Collection[str]) -> None:
-        for thing, entry in self._entries.entries(batch).items():
+        """Replace the documents of things. A new index has none, and deletions of 100,000 things take
+        137 MB until the commit.
+        """
+        for thing in batch:
             self._writer.delete_documents_by_term("thing", thing)
-            if entry:
-                self._writer.add_document(document(entry))
+        self._add(self._entries.entries(batch))
+
+    def _add(self, entries: Mapping[str, SearchEntry | None]) -> None:
+        for entry in filter(None, entries.values()):
+            self._writer.add_document(document(entry))
 
     def write(self, folder: Path) -> None:
         link_index(self._index, folder)
