@@ -483,8 +483,8 @@ class FacetIndex:
         """List the organizations that take part in most things: IRI, name and number of things,
         those of one cluster once.
         """
-        things, organizations = self._participants(filters)
-        counted = self._most_frequent(organizations, things, limit)
+        things, organizations = self._parties
+        counted = self._most_frequent(organizations, things, filters, limit)
         iris = self._organization_iris(counted)
         names = self._names(self._described([*counted]))
         listed = [(iri, names.get(iri), counted[number]) for number, iri in iris.items()]
@@ -495,19 +495,9 @@ class FacetIndex:
         """List the pairs of organizations that take part in most things together, as
         `organizations` counts them.
         """
-        things, organizations = self._participants(filters)
-        rows, pairs, paired = np.arange(len(things)), list[Numbers](), list[Numbers]()
-        for distance in range(1, len(things)):
-            rows = rows[rows < len(things) - distance]
-            rows = rows[things[rows] == things[rows + distance]]
-            if not len(rows):
-                break
-            one, other = organizations[rows].astype(np.uint64), organizations[rows + distance]
-            pairs.append(one << 32 | other)
-            paired.append(things[rows])
-        if not pairs:
-            return []
-        counted = self._most_frequent(np.concatenate(pairs), np.concatenate(paired), limit)
+        things, pairs, places = self._partners
+        frequent = self._most_frequent(places, things, filters, limit)
+        counted = {int(pairs[place]): count for place, count in frequent.items()}
         numbered = {pair: divmod(pair, 1 << 32) for pair in counted}
         iris = self._organization_iris({number for pair in numbered.values() for number in pair})
         listed = list[tuple[str, str, ThingCount]]()
@@ -573,11 +563,23 @@ class FacetIndex:
         things, organizations = np.divmod(np.sort(packed), np.uint64(1 << 32))
         return things.astype(np.uint32), organizations.astype(np.uint32)
 
-    def _participants(self, filters: Filter) -> tuple[Numbers, Numbers]:
-        """Return the rows of `_parties` of the things that match a filter."""
+    @cached_property
+    def _partners(self) -> tuple[Numbers, NDArray[np.uint64], NDArray[np.intp]]:
+        """The numbers of things, the pairs of organizations, and the place among them of each pair
+        that takes part in a thing.
+        """
         things, organizations = self._parties
-        chosen = self._flags(self._matching(filters))[things]
-        return things[chosen], organizations[chosen]
+        rows, pairs, paired = np.arange(len(things)), [np.empty(0, np.uint64)], [things[:0]]
+        for distance in range(1, len(things)):
+            rows = rows[rows < len(things) - distance]
+            rows = rows[things[rows] == things[rows + distance]]
+            if not len(rows):
+                break
+            one, other = organizations[rows].astype(np.uint64), organizations[rows + distance]
+            pairs.append(one << 32 | other)
+            paired.append(things[rows])
+        values, places = np.unique(np.concatenate(pairs), return_inverse=True)
+        return np.concatenate(paired), values, places
 
     def _organization_iris(self, numbers: Collection[int]) -> dict[int, str]:
         return dict(
@@ -594,25 +596,26 @@ class FacetIndex:
         return flags
 
     def _most_frequent(
-        self, keys: NDArray[Any], things: Numbers, limit: int
+        self, keys: NDArray[Any], things: Numbers, filters: Filter, limit: int
     ) -> dict[int, ThingCount]:
-        """Count the *things* of each key, those of one cluster once, and return the *limit* keys
-        with most.
+        """Count the *things* of each key, a small number, that match a filter, those of one cluster
+        once, and return the *limit* keys with most.
         """
-        values, records = np.unique(keys, return_counts=True)
+        chosen = self._flags(self._matching(filters))[things]
+        keys, things = keys[chosen], things[chosen]
+        records = np.bincount(keys)
         counts = records.copy()
         copies = self._flags(self._grouped)[things]
         clusters = self._clusters[np.searchsorted(self._members, things[copies])]
-        ranks = np.searchsorted(values, keys[copies])
-        np.subtract.at(counts, ranks, 1)
-        np.add.at(counts, np.unique(np.stack([ranks, clusters]), axis=1)[0], 1)
+        np.subtract.at(counts, keys[copies], 1)
+        np.add.at(counts, np.unique(np.stack([keys[copies], clusters]), axis=1)[0], 1)
         least = np.partition(counts, -limit)[-limit] if limit < len(counts) else 0
-        best = np.flatnonzero(counts >= least)
+        best = np.flatnonzero(counts >= max(1, least))
         best = best[np.argsort(-counts[best], kind="stable")][:limit]
         return {
-            key: ThingCount(different, all_records)
-            for key, different, all_records in zip(
-                values[best].tolist(), counts[best].tolist(), records[best].tolist(), strict=True
+            key: ThingCount(*counted)
+            for key, *counted in zip(
+                best.tolist(), counts[best].tolist(), records[best].tolist(), strict=True
             )
         }
 

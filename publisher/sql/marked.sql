@@ -1,2 +1,2 @@
 -- The things of each facet value, by the bases of its links.
-SELECT facet, code, bases, list(thing) AS things FROM marks JOIN codes USING (value) GROUP BY ALL
+SELECT facet, code, bases, things FROM (SELECT value, bases, list(thing) AS things FROM marks GROUP BY ALL) JOIN codes USING (value)
