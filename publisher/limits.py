@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass
+from typing import Annotated
+
+from pydantic import BeforeValidator, ByteSize, ConfigDict, Field, TypeAdapter, ValidationError
 
 MAX_QUERY_BYTES = 256 * 1024  # the longest hand-written query we know has under 20,000
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(K|M|G)?(?:iB|B)?\Z")
-_TIMES = {None: 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-_MORE_THAN_NOTHING = frozenset(
-    {
-        "seconds",
-        "memory",
-        "rows",
-        "window",
-        "quick",
-        "deep_wait",
-        "export_seconds",
-        "export_memory",
-        "export_rows",
-    }
-)
+Amount = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(gt=0)]
+Rows = Annotated[int, Field(gt=0)]
+Size = Annotated[int, BeforeValidator(TypeAdapter(ByteSize).validate_python), Field(gt=0)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,48 +29,41 @@ class Limits:
     for which others wait *deep_wait* seconds.
     """
 
-    seconds: float = 30.0
-    memory: int = 2 << 30
-    rows: int = 1_000_000
-    wait: float = 20.0
-    queue: int = 64
-    budget: float = 60.0
-    window: float = 60.0
-    each: int = 4
-    share: int = 32
-    quick: float = 0.25
-    slow: int = 4
-    exports: int = 2
-    export_seconds: float = 1800.0
-    export_memory: int = 4 << 30
-    export_rows: int = 100_000_000
-    export_size: int = 4 << 30
-    pages: float = 600.0
-    deep: int = 1
-    deep_wait: float = 2.0
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    seconds: Seconds = 30.0
+    memory: Size = 2 << 30
+    rows: Rows = 1_000_000
+    wait: Amount = 20.0
+    queue: Count = 64
+    budget: Amount = 60.0
+    window: Seconds = 60.0
+    each: Count = 4
+    share: Count = 32
+    quick: Seconds = 0.25
+    slow: Count = 4
+    exports: Count = 2
+    export_seconds: Seconds = 1800.0
+    export_memory: Size = 4 << 30
+    export_rows: Rows = 100_000_000
+    export_size: Size = 4 << 30
+    pages: Amount = 600.0
+    deep: Count = 1
+    deep_wait: Seconds = 2.0
 
 
-def read(text: str, defaults: Limits | None = None) -> Limits:
-    """Read ``name=number`` pairs, comma-separated, over *defaults*; sizes take KiB, MiB and GiB.
+def read(text: str) -> Limits:
+    """Read ``name=number`` pairs, comma-separated, over the defaults; sizes take KiB, MiB and GiB.
 
     Raises ValueError with what is wrong.
 
     >>> read("seconds=5, memory=512MiB").memory
     536870912
     """
-    limits = defaults or Limits()
-    kinds = {item.name: type(getattr(limits, item.name)) for item in fields(Limits)}
-    for pair in filter(None, (part.strip() for part in text.split(","))):
-        name, _, value = (part.strip() for part in pair.partition("="))
-        match = _SIZE.match(value)
-        if name not in kinds:
-            raise ValueError(f"no limit is named {name!r}; there are {', '.join(kinds)}")
-        if match is None:
-            raise ValueError(
-                f"{name} is a number of 0 or more, such as {getattr(limits, name):g}, not {value!r}"
-            )
-        number = kinds[name](float(match[1]) * _TIMES[match[2]])
-        if not number and name in _MORE_THAN_NOTHING:
-            raise ValueError(f"{name} must be above 0")
-        limits = replace(limits, **{name: number})
-    return limits
+    pairs = (pair.partition("=") for pair in text.split(",") if pair.strip())
+    values = {name.strip(): value.strip() for name, _, value in pairs}
+    try:
+        return TypeAdapter(Limits).validate_python(asdict(Limits()) | values)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        raise ValueError(f"the limit {fault['loc'][0]}: {fault['msg']}") from error
