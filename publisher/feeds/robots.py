@@ -10,10 +10,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Path
+from markupsafe import escape
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.feeds.records import ChangesDep, render
+from publisher.feeds.records import ChangesDep, instant
 from publisher.pages import PagesDep
 from web.endpoints import contents, get, problems
 from web.respond import origin, require, respond
@@ -88,9 +89,15 @@ def _sitemap_response(
     request: Request, container: str, item: str, paths: list[tuple[str, int]]
 ) -> Response:
     """Return a list of *paths*, each with the time of its last change in seconds since 1970."""
-    urls = [(origin(request) + path, stamp) for path, stamp in paths]
-    data = render("sitemap.xml", container=container, item=item, urls=urls)
-    return respond(request, data, "application/xml", headers=_SOON)
+    host = origin(request)
+    # A template takes four times as long for ten thousand items.
+    items = "".join(
+        f"<{item}><loc>{escape(host + path)}</loc><lastmod>{instant(stamp)}</lastmod></{item}>"
+        for path, stamp in paths
+    )
+    root = f'<{container} xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{items}</{container}>'
+    text = f'<?xml version="1.0" encoding="UTF-8"?>{root}'
+    return respond(request, text, "application/xml", headers=_SOON)
 
 
 @get(router, "/robots.txt", include_in_schema=False)
