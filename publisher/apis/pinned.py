@@ -173,7 +173,9 @@ class PinnedRelease:
         Raises NothingFound with the text *nothing* if the result is empty, RowLimit if it is larger
         than MAX_BYTES, and PublisherError.
         """
-        link = self.link("/sparql", query=text, format=suffix, release=str(self.release.number))
+        link = f"{self.host}/sparql?" + urlencode(
+            {"query": text, "format": suffix, "release": self.release.number}
+        )
         if len(link) - len(self.host) > MAX_QUERY_STRING:
             raise QueryError(
                 f"the query is too long for a link, which has at most {MAX_QUERY_STRING} bytes; shorten it"
@@ -221,13 +223,10 @@ class PinnedRelease:
             name="CITATION.cff",
             data=(self.service.data / path[1:]).read_text(encoding="utf-8"),
             media="application/yaml",
-            link=self.link(path),
+            link=self.host + path,
             query="",
             labels={},
         )
-
-    def link(self, path: str, **parameters: str) -> str:
-        return f"{self.host}{path}?{urlencode(parameters)}" if parameters else f"{self.host}{path}"
 
     async def answer(
         self, summary: str, parts: list[Part], basis: list[str], sources: list[str], note: str = ""

@@ -75,9 +75,13 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
 _LONGEST = 60  # characters of a part of a path
 _REPEATED = 10_000  # links that are cached: most pages of an edition link to the same files
 _LINKS = ("href", "src", "action")
-_DROPPED = "//script[not(@type='application/ld+json')] | //details[contains(@class, 'embed')] | //meta[@http-equiv='refresh'] | //iframe"
+_DROPPED = (
+    "//script[not(@type='application/ld+json' or starts-with(@src, '/static/edition/'))]"
+    " | //details[contains(@class, 'embed')] | //meta[@http-equiv='refresh'] | //iframe"
+)
 # The text of these elements is not searched.
-_UNREAD = ["script", "style", "nav", "form", "details", "button"]
+_UNREAD = ("script", "style", "nav", "form", "details", "button")
+_TEXTS = f"//main//text()[not({' or '.join(f'ancestor::{name}' for name in _UNREAD)})]"
 _WORD = re.compile(r"[぀-ヿ㐀-鿿가-힣]|[^\W_]+")  # a character of a script without spaces, or a word
 _WORDS = 400  # different words of a page that are searched
 _KEEP_QUERY = (SEARCH, QUERY)  # pages that read the parameters of their address in the browser
@@ -240,13 +244,9 @@ def _rewrite_link(
 
 def _read(root: html.HtmlElement) -> tuple[str, list[str]]:
     """Return the heading of a page and the words of its content."""
-    heading = root.find(".//h1")
-    main = root.find(".//main")
-    title = " ".join(heading.text_content().split()) if heading is not None else ""
-    if main is None:
-        return title, []
-    texts = main.xpath(f".//text()[not({' or '.join(f'ancestor::{name}' for name in _UNREAD)})]")
-    return title, list(dict.fromkeys(fold(" ".join(map(str, cast(list[str], texts))))))[:_WORDS]
+    texts = cast(list[str], root.xpath(_TEXTS))
+    title = str(root.xpath("normalize-space(//h1)"))
+    return title, list(dict.fromkeys(fold(" ".join(texts))))[:_WORDS]
 
 
 def fold(text: str) -> list[str]:
@@ -304,11 +304,12 @@ class Crawler:
     @property
     def missing(self) -> dict[str, int]:
         """Return the status of those addresses that answered with an error."""
-        answered = {target.request: line["status"] for target, line in self.lines.items() if line}
         return {
-            name: status
-            for name, status in answered.items()
-            if status >= HTTPStatus.BAD_REQUEST and status != HTTPStatus.GONE
+            target.request: line["status"]
+            for target, line in self.lines.items()
+            if line
+            and line["status"] >= HTTPStatus.BAD_REQUEST
+            and line["status"] != HTTPStatus.GONE
         }
 
     async def run(self, first: Iterable[Target]) -> None:

@@ -305,7 +305,6 @@ def _write_own_pages(edition: Edition, folder: Path, app: FastAPI) -> None:
     statements = edition.data / "releases" / str(number) / f"stocktake-{number}.nt.gz"
     size = write_query_data(query, statements) if (BUNDLE_FOLDER / ENGINE).is_file() else 0
     files = [query / "statements.js", BUNDLE_FOLDER / ENGINE]
-    scripts = {SEARCH: "search.js", QUERY: "query.js"} if size else {SEARCH: "search.js"}
     values = {
         "release": release.number,
         "day": release.day,
@@ -316,7 +315,8 @@ def _write_own_pages(edition: Edition, folder: Path, app: FastAPI) -> None:
         "examples": [item for item in examples(edition.iris) if item.name in EXAMPLES],
     }
     static = Path("static", "edition")
-    copied = [(PACKAGE_FOLDER / static / name, folder / static / name) for name in scripts.values()]
+    scripts = ("search.js", "query.js")
+    copied = [(PACKAGE_FOLDER / static / name, folder / static / name) for name in scripts]
     copied += [(BUNDLE_FOLDER / name, query / name) for name in (ENGINE, "NOTICE.txt") if size]
     for source, path in copied:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -326,10 +326,6 @@ def _write_own_pages(edition: Edition, folder: Path, app: FastAPI) -> None:
             page = app.state.pages.page(template, **values)
             target = Target(address, language, f"{language}/{file}")
             content = rewrite(bytes(page.body), edition.addresses(), target)[0]
-        script = (
-            f'<script src="../static/edition/{scripts[file]}"></script>' if file in scripts else ""
-        )
-        content = content.replace(b"</body>", f"{script}</body>".encode())
         (folder / target.file).write_bytes(content)
     _write_index_page(edition, folder)
 

@@ -28,14 +28,13 @@ def trigger(every: str) -> CronTrigger:
         raise ValueError(f"not a cron line of five fields: {error}") from error
 
 
-def overdue(every: str, last: Release | None, now: datetime) -> bool:
-    """Return whether a release was due after the *last* one up to *now*; False before the first."""
-    if last is None:
-        return False
-    due = trigger(every).get_next_fire_time(
-        None, datetime.fromisoformat(last.issued) + timedelta(seconds=1)
-    )
-    return due is not None and due <= now
+def first_due(every: str, last: Release | None, now: datetime) -> datetime | None:
+    """Return when the first release after the *last* one is due, which may be before *now*; None if
+    never.
+    """
+    since = datetime.fromisoformat(last.issued) + timedelta(seconds=1) if last else now
+    due: datetime | None = trigger(every).get_next_fire_time(None, since)
+    return due
 
 
 def attempt(build: Build) -> Release | None:
@@ -53,7 +52,6 @@ def follow(
     every: str,
     last: Release | None,
     build: Build,
-    now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> None:
     """Build releases at the times of *every*, one at a time, until SIGINT or SIGTERM."""
     # The import is late, since every command imports this module for `trigger`.
@@ -67,9 +65,8 @@ def follow(
         coalesce=True,
         max_instances=1,
         misfire_grace_time=None,
+        next_run_time=first_due(every, last, datetime.now(UTC)),
     )
-    if overdue(every, last, now()):
-        scheduler.add_job(attempt, args=(build,), id="overdue", misfire_grace_time=None)
     stop = StopSignal()
     log.info("release schedule started", every=every)
     scheduler.start()
