@@ -158,8 +158,9 @@ def describe_origin(
         "harvested": "dct:modified",
         "mapping": "ops:mapping",
     }
-    terms = {key: record.one(name, record.iri) for key, name in names.items()}
-    origin = {key: term.value for key, term in terms.items() if term}
+    origin = {
+        key: term.value for key, name in names.items() if (term := record.one(name, record.iri))
+    }
     repository = repositories.get(record.iris.source(record.source))
     namespace = _NAMESPACES.get(origin.get("mapping", ""))
     if not repository or not namespace or len(origin) < len(names):
@@ -301,18 +302,17 @@ def parse_arguments(sent: bytes) -> dict[str, str]:
     except ValueError as error:
         raise OaiError("badArgument", f"The arguments cannot be parsed: {error}") from error
     arguments = dict(pairs)
-    for name, count in Counter(name for name, _ in pairs).items():
-        code = "badVerb" if name == "verb" else "badArgument"
-        _check(count == 1, code, f"{name} occurs more than once")
+    repeated = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
+    code = "badVerb" if "verb" in repeated else "badArgument"
+    _check(not repeated, code, f"{', '.join(repeated)} occurs more than once")
     verb, names = arguments.get("verb", ""), arguments.keys() - {"verb"}
     _check(verb in VERBS, "badVerb", f"The verb is one of {', '.join(VERBS)}")
     required, optional, resumes = VERBS[verb]
     if resumes and "resumptionToken" in names:
         _check(len(names) == 1, "badArgument", "With a resumptionToken there is no other argument")
         return arguments
-    unknown, missing = sorted(names - required - optional), sorted(required - names)
-    _check(not unknown, "badArgument", f"{verb} has no argument {', '.join(unknown)}")
-    _check(not missing, "badArgument", f"{verb} needs {', '.join(missing)}")
+    taken = f"{verb} needs {sorted(required)} and may have {sorted(optional)}"
+    _check(required <= names <= required | optional, "badArgument", taken)
     for name, value in arguments.items():
         is_valid = _PATTERNS[name].match(value) if name in _PATTERNS else value
         _check(is_valid, "badArgument", f"{value!r} cannot be the value of {name}")
@@ -326,24 +326,20 @@ def parse_bounds(since: str | None, until: str | None) -> tuple[int | None, int 
     >>> parse_bounds("1970-01-01", "1970-01-01"), parse_bounds(None, "1970-01-01T00:00:09Z")
     ((0, 86400), (None, 10))
     """
-    first, last = _parse_date(since), _parse_date(until)
-    if since and until and first is not None and last is not None:
+    if since and until:
         _check(len(since) == len(until), "badArgument", "from and until are of one granularity")
-        _check(first <= last, "badArgument", "from is later than until")
-    if until and last is not None:
-        last += 1 if "T" in until else 86_400
-    return first, last
+        _check(since <= until, "badArgument", "from is later than until")
+    return _parse_date(since), _parse_date(until, 86_400, 1)
 
 
-def _parse_date(text: str | None) -> int | None:
-    """Return a date in seconds since 1970."""
+def _parse_date(text: str | None, day: int = 0, second: int = 0) -> int | None:
+    """Return the begin of a day or a second in seconds since 1970, plus *day* or *second*."""
     if text is None:
         return None
-    try:
+    with suppress(ValueError):
         if _DATE.match(text):
-            return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
-    except ValueError:
-        pass
+            begin = int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
+            return begin + (second if "T" in text else day)
     raise OaiError("badArgument", f"{text!r} is no date; write YYYY-MM-DD or YYYY-MM-DDThh:mm:ssZ")
 
 
@@ -409,16 +405,16 @@ def _list(changes: Changes, arguments: dict[str, str]) -> dict[str, Any]:
     page = changes.history.changes(
         token.set_name, token.after, token.last, page_size, token.sequence
     )
-    done = token.done + len(page)
-    is_last = done >= token.total or not page
-    answer: dict[str, Any] = {"token": token}
-    if not is_last:
-        answer["following"] = write_token(token._replace(after=page[-1].number, done=done), journal)
-    elif not text:  # section 3.5: only the last page of several has a token, an empty one
-        answer["token"] = None
-    if verb == "ListRecords":
-        return {**answer, "records": _records(changes, page, token.prefix)}
-    return {**answer, "headers": page}
+    done, following = token.done + len(page), ""
+    if page and done < token.total:
+        following = write_token(token._replace(after=page[-1].number, done=done), journal)
+    return {
+        # Section 3.5: only the last page of several has a token without a text.
+        "token": token if text or following else None,
+        "following": following,
+        "headers": page if verb == "ListIdentifiers" else (),
+        "records": _records(changes, page, token.prefix) if verb == "ListRecords" else (),
+    }
 
 
 def _begin_list(changes: Changes, arguments: dict[str, str]) -> ResumptionToken:
@@ -450,14 +446,11 @@ def _records(changes: Changes, page: Sequence[Change], prefix: str) -> Iterator[
     repositories = {row["source"].value: row["url"].value for row in rows}
     records = changes.records(alive)
     for change in page:
-        if change.change_type is ChangeType.DELETED:
-            yield {"change": change, "metadata": None, "origin": None}
-            continue
-        record = next(records)
+        record = next(records) if change.change_type is not ChangeType.DELETED else None
         yield {
             "change": change,
-            "metadata": FORMATS[prefix].write(record),
-            "origin": describe_origin(record, repositories),
+            "metadata": record and FORMATS[prefix].write(record),
+            "origin": record and describe_origin(record, repositories),
         }
 
 
