@@ -9,7 +9,6 @@ it is published then.
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,15 +37,20 @@ pairs AS (
     FROM was FULL JOIN now USING (record)
 )
 """
-# The numbers of records in each set before, after, or at both moments, by what changed.
+# The Numbers of each set; of records that were in it before, after, or at both moments.
 _COUNTS = f"""
 {_PAIRS}
-SELECT change, role, item, count(*) FROM (SELECT change, role, unnest(list_prepend('{ALL}:', sets)) AS item FROM (
+SELECT item, count(*) FILTER (role = 'before'), count(*) FILTER (role = 'after'),
+    count(*) FILTER (role = 'after' AND change <> 'unchanged') - count(*) FILTER (role = 'both'),
+    count(*) FILTER (role = 'both' AND change = 'vanished'),
+    count(*) FILTER (role = 'before' AND change <> 'unchanged') - count(*) FILTER (role = 'both'),
+    count(*) FILTER (role = 'both' AND change = 'changed')
+FROM (SELECT change, role, unnest(list_prepend('{ALL}:', sets)) AS item FROM (
     SELECT change, 'before' AS role, string_split(old[2:], ' ') AS sets FROM pairs WHERE old IS NOT NULL
     UNION ALL SELECT change, 'after', string_split(new[2:], ' ') FROM pairs WHERE new IS NOT NULL
     UNION ALL SELECT change, 'both', list_intersect(string_split(old[2:], ' '), string_split(new[2:], ' ')) FROM pairs
         WHERE change IN ('changed', 'vanished')
-)) GROUP BY ALL
+)) GROUP BY item
 """
 _LISTED = f"{_PAIRS} SELECT kind, name FROM pairs WHERE $condition ORDER BY name"
 _NUMBERED = re.compile(r"(release|entry)[/ :]([0-9]{1,9})\Z")
@@ -166,7 +170,9 @@ def compare(
     history: History, before: Moment, after: Moment, within: tuple[str, ...] = ()
 ) -> Comparison:
     """Count the records at two moments, *before* not later than *after*."""
-    numbers = _count(history, before.sequence, after.sequence, within)
+    moments = {"before": before.sequence, "after": after.sequence}
+    rows = history.rows(_COUNTS, **moments, within=[*within])
+    numbers = {item: Numbers(*counts) for item, *counts in rows}
     by_facet: dict[str, dict[str, Numbers]] = {facet: {} for facet in FACETS}
     for item, values in sorted(numbers.items()):
         facet, _, code = item.removesuffix(":").partition(":")
@@ -176,22 +182,6 @@ def compare(
         if facet in by_facet and code:
             by_facet[facet][code] = values
     return Comparison(before, after, within, numbers.get(f"{ALL}:", Numbers()), by_facet)
-
-
-def _count(
-    history: History, before: int, after: int, within: tuple[str, ...]
-) -> dict[str, Numbers]:
-    """Return the numbers of each set at two sequence numbers."""
-    counts: dict[str, Counter[str]] = defaultdict(Counter)
-    values = {"before": before, "after": after, "within": [*within]}
-    for change, role, item, number in history.rows(_COUNTS, **values):
-        if role == "both":
-            counts[item].update({change: number, "new": -number, "gone": -number})
-            continue
-        counts[item][role] += number
-        if change != "unchanged":
-            counts[item]["gone" if role == "before" else "new"] += number
-    return {item: Numbers(*(known[name] for name in CHANGES)) for item, known in counts.items()}
 
 
 def list_records(
