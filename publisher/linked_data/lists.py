@@ -325,25 +325,20 @@ async def _organization_details(listed: Iterable[Row], service: QueryService) ->
     """Return what the list has of an organization beside its name: registry, countries, number of
     initiatives (while it is not counted: none) and type, by the names of the JSON.
     """
-    details: Details = {
-        row["thing"].value: {
-            "source": row["thing"].value.partition("/id/organization/")[2].partition("/")[0],
-            "countries": [],
-            **({"initiatives": int(row["initiatives"].value)} if "initiatives" in row else {}),
+    things = {row["thing"].value: row for row in listed}
+    text = query("organization-details").replace("THINGS", " ".join(map(iri, things)))
+    return {
+        (thing := row["thing"].value): {
+            "source": thing.partition("/id/organization/")[2].partition("/")[0],
+            "countries": sorted(row["countries"].value.split()),
+            **{
+                name: read(term.value)
+                for name, read in (("initiatives", int), ("classification", str))
+                if (term := (things[thing] | row).get(name))
+            },
         }
-        for row in listed
+        for row in (await service.rows(text) if things else ())
     }
-    if not details:
-        return {}
-    text = query("organization-details").replace("THINGS", " ".join(map(iri, details)))
-    for row in await service.rows(text):
-        known = details[row["thing"].value]
-        if "country" in row:
-            known["countries"] = sorted({*known["countries"], row["country"].value})
-        if "classification" in row:
-            classes = {row["classification"].value, known.get("classification", "\uffff")}
-            known["classification"] = min(classes)
-    return details
 
 
 def respond_list(
