@@ -311,8 +311,8 @@ def parse_arguments(sent: bytes) -> dict[str, str]:
     if resumes and "resumptionToken" in names:
         _check(len(names) == 1, "badArgument", "With a resumptionToken there is no other argument")
         return arguments
-    taken = f"{verb} needs {sorted(required)} and may have {sorted(optional)}"
-    _check(required <= names <= required | optional, "badArgument", taken)
+    usage = f"{verb} needs {sorted(required)} and may have {sorted(optional)}"
+    _check(required <= names <= required | optional, "badArgument", usage)
     for name, value in arguments.items():
         is_valid = _PATTERNS[name].match(value) if name in _PATTERNS else value
         _check(is_valid, "badArgument", f"{value!r} cannot be the value of {name}")
