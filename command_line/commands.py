@@ -242,7 +242,6 @@ prizes = _group(
     help="Contests for prizes: editions, experts, nominations and results.",
     commands={
         "add": "command_line.curation:prizes.add",
-        "list": "command_line.curation:prizes.list",
         "show": "command_line.curation:prizes.show",
         "expert": "harvesters.admin.actions:change_expert",
         "stage": "harvesters.admin.actions:decide_stage",

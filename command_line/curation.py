@@ -20,7 +20,6 @@ from command_line.workspace import open_existing, open_ledger
 from harvesters.admin.actions import find_prize_edition, put_edition
 from harvesters.errors import DeliveryError, require
 from harvesters.inspection.curation import find_gaps
-from harvesters.ledger import prizes as editions
 from harvesters.ledger import submissions
 from harvesters.ledger.ledger import Ledger
 from harvesters.notifications import coar
@@ -206,23 +205,6 @@ def add(
     """Add an edition, or replace it: days, categories, criteria and special prizes."""
     values = {"edition": file.stem, "text": file.read_text(encoding="utf-8", errors="replace")}
     run_operation(ctx.obj, put_edition, "", values)
-
-
-@prizes.command("list")
-def list_editions(ctx: Context, json: Json = False) -> None:
-    """List the editions with their days and numbers of nominations."""
-    with open_ledger(ctx.obj) as ledger:
-        rows = [
-            {
-                "edition": item.id,
-                **{name: f"{day}" for name, day in item.days().items()},
-                "nominations": len(editions.nominations(ledger, edition=item.id))
-                if item.source is None
-                else ledger.count_published(item.source),
-            }
-            for item in editions.editions(ledger)
-        ]
-    print_rows(rows, "Editions of the prizes", json, empty="there is no edition")
 
 
 @prizes.command()

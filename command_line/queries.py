@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from command_line.console import Json, choice_option, fail, print_json, print_rows
+from command_line.console import Json, choice_option, fail, print_json
 from command_line.query import open_service
 from command_line.settings import Context, Settings
 from publisher.history.change_reader import open_history
@@ -99,24 +99,6 @@ def _table(name: str, columns: Sequence[str], rows: Iterable[tuple[str, ...]]) -
 example_queries = typer.Typer(no_args_is_help=True, help="The example queries.")
 
 
-@example_queries.command(name="list")
-def list_(context: Context, as_json: Json = False) -> None:
-    """List the example queries."""
-    described = [
-        {
-            "name": item.name,
-            "iri": item.iri,
-            "kind": item.kind,
-            "title": item.titles["en"],
-            "comment": item.comments["en"],
-            "keywords": list(item.keywords),
-            "query": item.text,
-        }
-        for item in examples(Iris(context.obj.base))
-    ]
-    print_rows(described, "Example queries", as_json, "name kind title keywords")
-
-
 @example_queries.command(name="run")
 def run(
     context: Context,
@@ -128,9 +110,7 @@ def run(
     """Run the example queries. Exit code 1 if one fails or returns no rows."""
     known = {item.name: item for item in examples(Iris(context.obj.base))}
     if unknown := [name for name in names or () if name not in known]:
-        raise typer.BadParameter(
-            f"unknown example {unknown[0]!r}; `stocktake examples list` shows all"
-        )
+        raise typer.BadParameter(f"unknown example {unknown[0]!r}; known are {', '.join(known)}")
     chosen = [known[name] for name in names] if names else list(known.values())
     outcomes = asyncio.run(_run(context.obj, chosen, quiet=as_json))
     if as_json:

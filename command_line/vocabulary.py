@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -22,14 +21,13 @@ from command_line.console import (
     out,
     print_json,
     print_note,
-    print_rows,
 )
 from harvesters.errors import require
 from publisher.linked_data.jsonld import jsonld_context
 from shapes.reference import graph
 from shapes.rules import Severity, examples, published_turtle, rules, turtle
 from shapes.validate import EngineError, Result, validate, validate_many
-from vocab.check import check_files, summaries
+from vocab.check import check_files
 from vocab.iris import BASE, Iris
 from vocab.release import VocabularyReleaseError, render, write_release
 from vocab.schemes import read_files
@@ -74,13 +72,6 @@ def check_shapes(
     else:
         _print(reports, problems, len(rules(base)))
     raise typer.Exit(int(not conforms))
-
-
-@shapes.command("list")
-def list_(as_json: Json = False, base: Base = BASE) -> None:
-    """List the shapes with their severity, message and remedy."""
-    rows = [{"shape": rule.name, **asdict(rule)} for rule in rules(base).values()]
-    print_rows(rows, "Shapes", as_json, "shape severity message remedy")
 
 
 def _report(file: Path, base: str) -> tuple[Result, ...]:
@@ -176,16 +167,6 @@ def check_vocabulary(
             f"{len(problems)} problem{'' if len(problems) == 1 else 's'} in {checked} file{'' if checked == 1 else 's'}"
         )
     raise typer.Exit(int(bool(problems)))
-
-
-@vocabulary.command()
-def summary(as_json: Json = False, base: Base = BASE) -> None:
-    """Count the concepts of each scheme: complete in which languages, with a source, ours,
-    unverified.
-
-    The last rows count the terms of the ontologies.
-    """
-    print_rows([row._asdict() for row in summaries(base)], "Schemes", as_json)
 
 
 @vocabulary.command()

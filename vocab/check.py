@@ -19,8 +19,7 @@ from typing import Any, NamedTuple
 from pyoxigraph import Literal, NamedNode, Quad, RdfFormat, Store, parse
 
 from vocab.iris import BASE
-from vocab.schemes import ONTOLOGIES, concepts, graph_triples, ontology_triples, schemes
-from vocab.terms import DCT, LANGUAGES, OWL, RDFS, SKOS
+from vocab.terms import LANGUAGES, OWL, RDFS, SKOS
 
 # How far the ratio of a label's length to the English one's may differ from its sisters' ratio.
 _MAX_LENGTH_FACTOR = 3.0
@@ -253,70 +252,3 @@ def _check_translations(file: _File) -> Iterator[Problem]:
                 message = f"{iri}: far longer or shorter than its sisters: {text}"
                 remedy = "take the whole text of this concept and no other, or leave the label out"
                 yield file.problem(labels[iri, language], message, remedy)
-
-
-_NOTES = (f"{SKOS}editorialNote", f"{SKOS}scopeNote")
-_UNVERIFIED = "unverified"
-
-
-class SchemeSummary(NamedTuple):
-    """The counts of a scheme, or of the terms of an ontology under its name.
-
-    *languages* are those in which every concept has a preferred label, *defined* those in which
-    every one has a definition. *sourced* counts the concepts with a dct:source other than us, *ours*
-    those that say that they are ours (rdfs:isDefinedBy). *unverified* counts the concepts with a
-    note that says so, or all concepts if the scheme has the note.
-    """
-
-    name: str
-    concepts: int
-    languages: tuple[str, ...]
-    defined: tuple[str, ...]
-    sourced: int
-    ours: int
-    unverified: int
-
-
-def _rows(base: str) -> Iterator[tuple[str, str, list[tuple[str, str, Any]]]]:
-    """Yield the name, the IRI and the statements of each scheme in the order of the names, and of the
-    two ontologies last.
-    """
-    graphs = {name: (f"{base}scheme/{name}", graph_triples(name, base)) for name in schemes(base)}
-    graphs |= {name: (base + name, ontology_triples(name, base)) for name in ONTOLOGIES}
-    for name, (iri, triples) in graphs.items():
-        rows: list[Any] = [*triples]
-        yield name, iri, [(t.subject.value, t.predicate.value, t.object) for t in rows]
-
-
-def summaries(base: str = BASE) -> Iterator[SchemeSummary]:
-    """Yield the summary of each scheme in the order of the names, and of the two ontologies last.
-
-    >>> next(item for item in summaries() if item.name == "coverage").languages
-    ('en', 'fr', 'es', 'ar', 'zh', 'ru')
-    """
-    for name, iri, rows in _rows(base):
-        terms = {subject for subject, *_ in rows if subject.startswith(f"{iri}#")}
-        members = terms if name in ONTOLOGIES else {*concepts(name, base)}
-
-        def complete(*names: str, rows: Any = rows, members: Any = members) -> tuple[str, ...]:
-            """Return the languages in which every member has a text with one of the properties."""
-            texts = [(s, getattr(text, "language", "")) for s, name, text in rows if name in names]
-            spoken = {tag: {s for s, language in texts if language == tag} for tag in LANGUAGES}
-            return tuple(tag for tag in LANGUAGES if members and members <= spoken[tag])
-
-        sources = {(s, value.value) for s, name, value in rows if name == f"{DCT}source"}
-        owners = {(s, value.value) for s, name, value in rows if name == f"{RDFS}isDefinedBy"}
-        unverified = {subject for subject, *_ in filter(_is_unverified, rows)}
-        yield SchemeSummary(
-            name,
-            len(members),
-            complete(_PREFERRED, f"{RDFS}label"),
-            complete(*_DEFINITIONS),
-            len({subject for subject, _ in sources - owners} & members),
-            len({subject for subject, _ in owners} & members),
-            len(members if iri in unverified else unverified & members),
-        )
-
-
-def _is_unverified(row: tuple[str, str, Any]) -> bool:
-    return row[1] in _NOTES and _UNVERIFIED in row[2].value.casefold()

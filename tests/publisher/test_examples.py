@@ -65,15 +65,13 @@ HTML = {"Accept": "text/html"}
 
 
 def test_there_are_at_least_25_with_names_and_places_of_their_own(tmp_path: Path) -> None:
-    output = CliRunner().invoke(commands, ["--data", str(tmp_path), "examples", "list", "--json"])
     unknown = CliRunner().invoke(commands, ["--data", str(tmp_path), "examples", "run", "none"])
 
     assert len(THEM) >= 25
     assert len({item.titles["en"] for item in THEM}) == len(THEM)
     assert [item.position for item in THEM] == list(range(1, len(THEM) + 1))
-    assert [item["name"] for item in json.loads(output.stdout)] == [item.name for item in THEM]
     message = re.sub(r"\s*│?\s+│?\s*", " ", unknown.output)
-    assert (unknown.exit_code, "stocktake examples list" in message) == (2, True)
+    assert (unknown.exit_code, "known are" in message) == (2, True)
 
 
 @session_loop

@@ -66,8 +66,8 @@ LINES: tuple[tuple[str, str], ...] = (
     ("archive prune", "--days 0 --dry-run"), ("identity match", ""), ("identity queue", "--all"), ("identity show", "{pair}"),
     ("identity decide-all", "unsure --reason because --at-least 1"), ("identity decisions", "--history"),
     ("identity publish", "--dry-run"), ("crosswalk gaps", "warned"), ("inbox list", ""),
-    ("prizes list", ""), ("prizes show", "2026"), ("shapes list", ""), ("shapes check", "shape.ttl"), ("vocabulary check", ""),
-    ("vocabulary summary", ""), ("examples list", ""), ("examples run", "initiatives-by-goal"),
+    ("prizes show", "2026"), ("shapes check", "shape.ttl"), ("vocabulary check", ""),
+    ("examples run", "initiatives-by-goal"),
     ("query", "{kind}.rq"), ("diff", "entry/1 entry/2"), ("release", ""), ("keys create", "Ada --scope read"), ("keys list", ""),
     ("verify", ""), ("store verify", ""), ("store rebuild", ""),
 )  # fmt: skip
