@@ -33,7 +33,7 @@ import typer
 
 from benchmarks.end_to_end import harvested
 from benchmarks.measuring import Line, environment, free_port, served, settled, show, until
-from command_line.console import Json, err
+from command_line.console import err
 from demo.registries import Demo
 from demo.source_definitions import write_sources
 from journal.journal import Journal
@@ -357,7 +357,6 @@ def main(
     records: Annotated[int, typer.Option(help="Records to harvest.", min=4000)] = 20_000,
     peers: Annotated[str, typer.Option(help="Peers, separated by commas.")] = "oxigraph,virtuoso",
     research: Annotated[bool, typer.Option(help="Researchers' questions, not the twelve.")] = False,
-    json: Json = False,
 ) -> None:
     """Harvest a simulated portal, load the same data into each store, and ask all the same."""
     asked = queries(QUERIES / "research" if research else QUERIES)
@@ -385,7 +384,7 @@ def main(
         lines += (
             Line(name.removesuffix(", ms"), "ms", figure) for name, figure in ours.figures.items()
         )
-    show(f"Questions, {records:,} records", lines, json)
+    show(f"Questions, {records:,} records", lines)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import httpx
 import typer
 
 from benchmarks.measuring import Line, environment, is_served, served, settled, show, until, watched
-from command_line.console import Json, err
+from command_line.console import err
 from demo.registries import Demo
 from demo.source_definitions import write_sources
 
@@ -106,7 +106,6 @@ def main(
     registry: Annotated[
         str, typer.Option(help="The simulated registry: oai, ckan or csv.")
     ] = "oai",
-    json: Json = False,
 ) -> None:
     """Harvest 10,000 records, then 100,000, or other numbers of records."""
     lines: list[Line] = []
@@ -114,7 +113,7 @@ def main(
         err.print(f"harvesting {size:,} records")
         with tempfile.TemporaryDirectory(prefix="walk-") as folder:
             lines += _lines(size, walk(registry, size, Path(folder)))
-    show(f"From end to end ({registry})", lines, json)
+    show(f"From end to end ({registry})", lines)
 
 
 if __name__ == "__main__":

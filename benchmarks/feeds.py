@@ -20,7 +20,7 @@ from lxml import etree
 
 from benchmarks.measuring import Line, is_served, served, settled, show, until
 from benchmarks.worlds import TIME, write
-from command_line.console import Json, err
+from command_line.console import err
 from journal.journal import Journal
 
 _OAI = "{http://www.openarchives.org/OAI/2.0/}"
@@ -118,7 +118,6 @@ def measured(name: str, pages: Pages, most: int) -> Line:
 def main(
     records: Annotated[int, typer.Option(help="Records to publish.", min=1000)] = 100_000,
     pages: Annotated[int, typer.Option(help="Pages of a feed to follow.", min=1)] = 200,
-    json: Json = False,
 ) -> None:
     """Write a journal, serve it, and follow each feed."""
     with tempfile.TemporaryDirectory(prefix="feeds-") as folder:
@@ -130,7 +129,7 @@ def main(
             until(lambda: client.get("/activities").json().get("totalItems") == records)
             settled(data, client)
             lines = [measured(name, follow(client), pages) for name, follow in FEEDS.items()]
-    show(f"Feeds, {records:,} records", lines, json)
+    show(f"Feeds, {records:,} records", lines)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ By hand: ``python -m benchmarks inventory --datasets 5000``
 
 from __future__ import annotations
 
-import json as jsonlib
+import json
 import resource
 import subprocess
 import sys
@@ -14,15 +14,13 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from benchmarks.measuring import Line, environment, show, watched
-from command_line.console import Json
+from benchmarks.measuring import Line, Watch, environment, show, watched
 
 _MOST_MEMORY = 250.0  # MB
 _MOST_HELP = 0.5  # seconds of processor time
@@ -37,15 +35,6 @@ language = "en"
 enabled = true
 """
 _PROSE = "Measurements of the wells of the district, of which each was visited once in a quarter. "
-
-
-@dataclass(frozen=True, slots=True)
-class _Cost:
-    """Processor seconds of all processes; peak MB of the largest, and of all together."""
-
-    seconds: float
-    largest: float
-    together: float
 
 
 def dataset(number: int) -> dict[str, Any]:
@@ -115,46 +104,52 @@ def _served(files: list[bytes]) -> Iterator[int]:
         server.shutdown()
 
 
-def _run(data: Path, *arguments: str) -> _Cost:
+def _run(data: Path, *arguments: str) -> tuple[float, Watch]:
+    """Run a command; return the processor seconds and the watch of its processes."""
     command = [sys.executable, "-m", "stocktake", *arguments]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     with watched() as watch:
         subprocess.run(command, env=environment(data), check=True, stdout=subprocess.DEVNULL)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return _Cost(seconds, max(watch.peaks.values()), watch.together)
+    return seconds, watch
 
 
-def _lines(name: str, cost: _Cost, start: float, most: float | None) -> list[Line]:
+def _lines(name: str, cost: tuple[float, Watch], start: float, most: float | None) -> list[Line]:
+    seconds, watch = cost
     return [
-        Line(f"{name}: processor time beyond the start", "s", cost.seconds - start, aim=most),
-        Line(f"{name}: memory of the largest process", "MB", cost.largest, aim=_MOST_MEMORY),
-        Line(f"{name}: memory of all processes", "MB", cost.together, aim=_MOST_MEMORY),
+        Line(f"{name}: processor time beyond the start", "s", seconds - start, aim=most),
+        Line(
+            f"{name}: memory of the largest process",
+            "MB",
+            max(watch.peaks.values()),
+            aim=_MOST_MEMORY,
+        ),
+        Line(f"{name}: memory of all processes", "MB", watch.together, aim=_MOST_MEMORY),
     ]
 
 
 def main(
     datasets: Annotated[int, typer.Option(help="Datasets in the file.")] = 5000,
-    json: Json = False,
 ) -> None:
     """Measure three harvests of a data.json: the first, one of the same file, and one of equal
     datasets in other bytes.
     """
     rows = [dataset(number) for number in range(datasets)]
-    files = [jsonlib.dumps({"dataset": rows}).encode()]
+    files = [json.dumps({"dataset": rows}).encode()]
     with (
         tempfile.TemporaryDirectory(prefix="stocktake-benchmarks-") as folder,
         _served(files) as port,
     ):
         data = Path(folder)
         (data / "sources").mkdir()
-        help_text = _run(data, "harvest", "--help").seconds
+        help_text, _ = _run(data, "harvest", "--help")
         _run(data, "harvest")  # creates the ledger, and publishes the vocabulary
-        start = _run(data, "harvest").seconds
+        start, _ = _run(data, "harvest")
         (data / "sources" / "inventory.toml").write_text(_SOURCE.format(port=port))
         first = _run(data, "harvest", "inventory")
         unchanged = _run(data, "harvest", "inventory")
-        files.append(jsonlib.dumps({"dataset": rows}, indent=1).encode())
+        files.append(json.dumps({"dataset": rows}, indent=1).encode())
         equal = _run(data, "harvest", "inventory")
     lines = [
         Line("the help of harvest", "s", help_text, aim=_MOST_HELP),
@@ -163,7 +158,7 @@ def main(
         *_lines("the same file again", unchanged, start, _MOST_SECONDS),
         *_lines("equal datasets in other bytes", equal, start, _MOST_SECONDS),
     ]
-    show("Inventory", lines, json)
+    show("Inventory", lines)
 
 
 if __name__ == "__main__":

@@ -12,12 +12,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
 import httpx
-import orjson
 from rich.console import Console
 from rich.table import Table
 
@@ -56,29 +55,19 @@ class Line:
     is_least: bool = False
     note: str = ""
 
-    @property
-    def ratio(self) -> float | None:
-        return self.ours / self.peer if self.peer else None
 
-    @property
-    def is_met(self) -> bool | None:
-        if self.aim is None:
-            return None
-        return self.ours >= self.aim if self.is_least else self.ours <= self.aim
-
-
-def show(title: str, lines: Sequence[Line], json: bool) -> None:
-    """Print the lines of a benchmark, for people or as JSON."""
-    if json:
-        rows = [{**asdict(line), "ratio": line.ratio, "is_met": line.is_met} for line in lines]
-        print(orjson.dumps({"benchmark": title, "lines": rows}).decode())
-        return
+def show(title: str, lines: Sequence[Line]) -> None:
+    """Print the lines of a benchmark."""
     table = Table(
         "measured", "unit", "ours", "peer", "ours / peer", "aim", "reached", "note", title=title
     )
     for line in lines:
-        figures = [_written(figure) for figure in (line.ours, line.peer, line.ratio, line.aim)]
-        reached = {None: "", True: "yes", False: "no"}[line.is_met]
+        ratio = line.ours / line.peer if line.peer else None
+        reached = ""
+        if line.aim is not None:
+            is_met = line.ours >= line.aim if line.is_least else line.ours <= line.aim
+            reached = "yes" if is_met else "no"
+        figures = map(_written, (line.ours, line.peer, ratio, line.aim))
         table.add_row(line.what, line.unit, *figures, reached, line.note)
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 

@@ -25,7 +25,7 @@ import typer
 
 from benchmarks.measuring import Line, below, processor, served, show, until
 from benchmarks.worlds import SOURCE, filled
-from command_line.console import Json, err
+from command_line.console import err
 from publisher.data.properties import FACETS
 
 READY = 200.0  # aim in ms
@@ -164,7 +164,6 @@ def main(
     seconds: Annotated[float, typer.Option(help="Seconds that they keep coming.", min=1)] = 60.0,
     most: Annotated[int, typer.Option(help="Addresses of a kind, one after another.", min=1)] = 20,
     keep: Annotated[Path | None, typer.Option(help="A folder to fill, or that is filled.")] = None,
-    json: Json = False,
 ) -> None:
     """Fill the tables, serve, and measure."""
     with tempfile.TemporaryDirectory(prefix="portal-") as folder:
@@ -176,7 +175,7 @@ def main(
             lines = list(alone(client, every, most))
             err.print(f"{visitors} visitors, {seconds:,.0f} s")
             lines += together(*asyncio.run(crowd(client.base_url, every, visitors, pause, seconds)))
-    show(f"The portal, {records:,} things in the tables, {stored:,} in the store", lines, json)
+    show(f"The portal, {records:,} things in the tables, {stored:,} in the store", lines)
 
 
 if __name__ == "__main__":

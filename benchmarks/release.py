@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from hashlib import sha256
+from hashlib import file_digest
 from multiprocessing import Process
 from pathlib import Path
 from typing import Annotated
@@ -21,7 +21,7 @@ from isal import igzip
 
 from benchmarks.measuring import Line, Watch, environment, show, watched
 from benchmarks.worlds import write
-from command_line.console import Json, err
+from command_line.console import err
 from journal.journal import Journal
 from publisher.releases.dump import canonical_quads, gzip_writer
 
@@ -85,11 +85,8 @@ def theirs(quads: Path, folder: Path) -> tuple[float, float]:
 
 
 def _digest(path: Path) -> str:
-    total = sha256()
     with igzip.open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            total.update(block)
-    return total.hexdigest()
+        return file_digest(file, "sha256").hexdigest()
 
 
 def _lines(data: Path, folder: Path) -> Iterator[Line]:
@@ -113,7 +110,6 @@ def _lines(data: Path, folder: Path) -> Iterator[Line]:
 
 def main(
     records: Annotated[int, typer.Option(help="Records of the journal.", min=1000)] = 20_000,
-    json: Json = False,
 ) -> None:
     """Write a journal, make a release of it, and let the peer do the same."""
     with tempfile.TemporaryDirectory(prefix="release-") as name:
@@ -125,7 +121,7 @@ def main(
         writer.start()
         writer.join()
         lines = list(_lines(data, folder))
-    show(f"A release of {records:,} records", lines, json)
+    show(f"A release of {records:,} records", lines)
 
 
 if __name__ == "__main__":

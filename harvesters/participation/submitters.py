@@ -230,15 +230,13 @@ def find_session(context: SubmissionContext, secret: str) -> Submitter | None:
     return submissions.submitter_of(context.ledger, id=link.submitter)
 
 
-def request_confirmation(
-    context: Site, mail: str, submission: str | None = None, page: str = "/submit/confirm"
-) -> str | None:
-    """Send the link to a *page* that confirms an address, whether it is known or not; with
+def request_confirmation(context: Site, mail: str, submission: str | None = None) -> str | None:
+    """Send the link that confirms an address, whether it is known or not; with
     *submission*, confirming sends that draft. Raises InvalidValue, RateLimited, Closed.
     """
     now, address = context.now(), check_address(context, mail)
     link = Link(Purpose.CONFIRM, now, now + LINK_AGE, mail=address, submission=submission)
-    return send_link(context, page, link, "confirm", current_locale().language)
+    return send_link(context, "/submit/confirm", link, "confirm", current_locale().language)
 
 
 def check_address(context: Site, mail: str) -> str:
