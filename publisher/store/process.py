@@ -125,6 +125,12 @@ def return_memory() -> None:
         libc.mallopt(_TRIM_THRESHOLD, _UNUSED)
 
 
+def trim_memory() -> None:
+    """Return to the system what is unused between blocks in use, in some milliseconds."""
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def prepare_child(name: str) -> None:
     """Prepare this process, which the system lists by *name*, to share memory with the process that
     forked it, and to end with that process and with the server.

@@ -54,6 +54,7 @@ from publisher.rdf import (
     text_sql,
 )
 from publisher.store.changes import LEAD, ChangeWriter, JournalReader, in_batches, read_arrived
+from publisher.store.process import trim_memory
 from publisher.store.snapshots import newest_snapshot
 from vocab.iris import KINDS, Iris
 from vocab.lookup import AREA
@@ -64,8 +65,8 @@ log = structlog.get_logger(component="columns")
 READ_BATCH = 10_000  # graphs or organizations that are read at once: about 0.7 s
 
 
-# The terms of at most CACHED_LENGTH bytes whose numbers are cached: about 100 MB.
-CACHED_TERMS, CACHED_LENGTH = 500_000, 400
+# The terms of at most CACHED_LENGTH bytes whose numbers are cached: about 40 MB.
+CACHED_TERMS, CACHED_LENGTH = 200_000, 400
 _HASHES = np.dtype([("id", "<u8"), ("check", "<u4")])
 
 
@@ -172,7 +173,7 @@ def _objects(values: Sequence[object]) -> NDArray[np.object_]:
     return array
 
 
-MEMORY = "256MiB"  # the rest is spilled to a folder beside the file
+MEMORY = "160MiB"  # the rest is spilled to a folder beside the file
 # Rows that are encoded at once, and their bytes from which on no more are added: about 50 MB.
 BATCH, BATCH_BYTES = 50_000, 16 << 20
 # Staged rows are applied at this number, or at a share of the quads, so that many entries take
@@ -181,7 +182,7 @@ MIN_APPLIED = 500_000
 STAGED_SHARE = 4  # one quarter of the quads
 # Bytes of new terms that are stored before the quads: DuckDB has texts in memory, beyond its limit,
 # until they are committed to the file.
-MAX_STAGED_TEXT = 64 << 20
+MAX_STAGED_TEXT = 48 << 20
 MAX_UNSORTED = 0.2  # share of quads added since the last sort at which they are sorted again
 # DuckDB writes a transaction's new rows of a table into the file, not into the log, if they fill a
 # row group of 122,880; a row of the journal adds at most four terms.
@@ -193,7 +194,7 @@ MAX_LOG = 2 << 20  # bytes of the log: each process that opens a copy reads it, 
 # takes two thirds of the time, and small files are a fifth smaller.
 BLOCK = 64 << 10
 # Bytes of texts that are sorted at once: DuckDB fails to sort texts larger than its memory.
-SORTED_TEXT = 64 << 20
+SORTED_TEXT = 48 << 20
 _NO_CHECKPOINT = "1TB"  # length of the log at which DuckDB would move it into the file
 
 TABLES = sql("columns") + sql("schema")
@@ -449,10 +450,11 @@ class ColumnDatabase:
             shutil.copyfile(log, log_file(path))
 
     def close(self) -> None:
-        """Close the file; what was not committed is lost."""
+        """Close the file; what was not committed is lost. The memory goes back to the system."""
         if "_connection" in self.__dict__:
             self._connection.close()
             del self._connection
+            trim_memory()
 
 
 def _constants(iris: Iris) -> tuple[dict[str, object], dict[str, dict[str, NDArray[Any]]]]:
