@@ -5,11 +5,12 @@ of JSON, XML or RDF.
 from __future__ import annotations
 
 import base64
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
+from itertools import islice, starmap
 from typing import Annotated, Any, NamedTuple
 
 import structlog
@@ -79,14 +80,20 @@ def read_document(
             yield from paginate(items, reply, cursor)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Position(Cursor):
+    """Position after the document or record *last* of those that are sorted."""
+
+    last: str = ""
+
+
 @dataclass(frozen=True, slots=True)
-class DocumentCursor(Cursor):
+class DocumentCursor(Position):
     """Position in documents: after the document *last* of the list *list*. If *mark*, which
     identifies its content, is set, only *passed* items of it were read.
     """
 
     list: str = ""
-    last: str = ""
     mark: str = ""
     passed: int = 0
 
@@ -126,6 +133,25 @@ def _divide(
             yield tuple(page), replace(state, passed=state.passed + len(page))
         raise
     yield tuple(page), replace(state, mark="", passed=0)
+
+
+def stored_pages(
+    file: sqlite3.Connection,
+    table: str,
+    state: Position,
+    parse: Callable[..., Item[P] | None],
+    total: int | None = None,
+) -> Pages[P]:
+    """Yield what *parse* returns for the rows of a table of *file* after the position *state*, in
+    pages, sorted by its column ``key``, the first; None is left out.
+    """
+    query, has_next = f"SELECT * FROM {table} WHERE key > ? ORDER BY key LIMIT ?", True
+    while has_next:
+        rows = file.execute(query, (state.last, MAX_RECORDS)).fetchall()
+        items = tuple(item for item in starmap(parse, rows) if item is not None)
+        has_next = len(rows) == MAX_RECORDS
+        state = replace(state, last=rows[-1][0] if rows else state.last)
+        yield state.page(items, has_next, reported_total=total)
 
 
 def row_record(

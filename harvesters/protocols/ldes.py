@@ -23,7 +23,7 @@ from harvesters.page_model import DeletedRecord, InvalidRecord, Item, Pages, Pay
 from harvesters.payloads.graph import TYPE, Graph, Term, bounded_description
 from harvesters.payloads.rdf_parser import NodeErrors, parse_quads
 from harvesters.payloads.value_parsing import in_utc, may_be_newer, parse_timestamp
-from harvesters.protocols.document import MAX_RECORDS, DocumentCursor
+from harvesters.protocols.document import Position, stored_pages
 from harvesters.protocols.protocol import Protocol, read_cursor
 from harvesters.protocols.rdf_reader import ContextOptions, RdfReader, iris, is_described, objects
 from harvesters.reasons import Reason
@@ -31,9 +31,9 @@ from harvesters.source import Source
 from vocab.iris import is_web
 
 _ACCEPT = "application/trig, application/n-quads, text/turtle;q=0.9, application/n-triples;q=0.8, application/ld+json;q=0.7"
-_TABLE = "CREATE TABLE latest (entity TEXT PRIMARY KEY, rank TEXT, stamp TEXT, gone INTEGER, text TEXT, fault TEXT) WITHOUT ROWID"
+_TABLE = "CREATE TABLE latest (key TEXT PRIMARY KEY, rank TEXT, stamp TEXT, gone INTEGER, text TEXT, fault TEXT) WITHOUT ROWID"
 _UPSERT = (
-    "INSERT INTO latest VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (entity) DO UPDATE SET rank = excluded.rank, stamp = excluded.stamp,"
+    "INSERT INTO latest VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET rank = excluded.rank, stamp = excluded.stamp,"
     " gone = excluded.gone, text = excluded.text, fault = excluded.fault WHERE excluded.rank > latest.rank"
 )
 _LDES, _TREE = "https://w3id.org/ldes#", "https://w3id.org/tree#"
@@ -82,22 +82,20 @@ def collect(
     may hold the latest version of any entity. Raises ParseError if the source is not a stream.
     """
     stream = StreamReader(source, fetch, in_utc(since) if since else None)
-    state = read_cursor(DocumentCursor, cursor) or DocumentCursor(again=cursor is not None)
+    state = read_cursor(Position, cursor) or Position(again=cursor is not None)
     # "" is a temporary file, deleted with the connection.
     with closing(sqlite3.connect("")) as file:
         file.execute(_TABLE)
         file.executemany(_UPSERT, stream.members())
         log.info("stream read", source=source.name, pages=stream.pages, since=since and str(since))
         (count,) = file.execute("SELECT count(*) FROM latest").fetchone()
-        query = "SELECT * FROM latest WHERE entity > ? ORDER BY entity LIMIT ?"
-        state = state.mark_incomplete(stream.incomplete_reason)
-        has_next = True
-        while has_next:
-            rows = file.execute(query, (state.last, MAX_RECORDS)).fetchall()
-            items = tuple(stream.parse_entity(StreamMember(*row)) for row in rows)
-            has_next = len(rows) == MAX_RECORDS
-            state = replace(state, last=rows[-1][0] if rows else state.last)
-            yield state.page(items, has_next, reported_total=None if since else count)
+        yield from stored_pages(
+            file,
+            "latest",
+            state.mark_incomplete(stream.incomplete_reason),
+            lambda *row: stream.parse_entity(StreamMember(*row)),
+            None if since else count,
+        )
 
 
 class StreamReader:

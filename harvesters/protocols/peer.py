@@ -28,7 +28,8 @@ from harvesters.options import Options, Texts
 from harvesters.page_model import DeletedRecord, InvalidRecord, Item, Page, Pages, Payload, Record
 from harvesters.payloads.graph import Graph, Node, Term
 from harvesters.payloads.rdf_parser import parse_quads
-from harvesters.protocols.protocol import Cursor, Protocol, read_cursor
+from harvesters.protocols.document import Position, stored_pages
+from harvesters.protocols.protocol import Protocol, read_cursor
 from harvesters.reasons import Reason
 from harvesters.source import Source
 from journal.entry import Entry, read_header, verify_file
@@ -36,7 +37,6 @@ from journal.errors import ChainError
 from vocab.iris import is_web
 from vocab.terms import ADMS, DCAT, DCT, FOAF, PROV, SCHEMA
 
-MAX_RECORDS = 500  # Records per page; each page is a checkpoint.
 # Records requested one by one; for more, reading the whole journal takes fewer requests.
 MAX_SINGLE_REQUESTS = 1_000
 # Bytes of a decompressed entry: about a first harvest of ten million records.
@@ -53,9 +53,8 @@ _TABLES = """
 PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
 CREATE TABLE statements (graph TEXT, line TEXT, PRIMARY KEY (graph, line)) WITHOUT ROWID;
-CREATE TABLE changed (graph TEXT PRIMARY KEY, entry INTEGER) WITHOUT ROWID;
+CREATE TABLE changed (key TEXT PRIMARY KEY, entry INTEGER) WITHOUT ROWID;
 """
-_CHANGED = "FROM changed WHERE graph > ? AND graph < ? AND entry > ?"
 _CHANGES = {
     "A": "INSERT OR IGNORE INTO statements VALUES (?, ?)",
     "D": "DELETE FROM statements WHERE graph = ? AND line = ?",
@@ -77,11 +76,9 @@ class PeerOptions(Options):
 
 
 @dataclass(frozen=True, slots=True)
-class PeerCursor(Cursor):
+class PeerCursor(Position):
     """Position in a journal, all of whose IRIs begin with *base*: it is read up to entry *number*
-    with *id*, starting after entry *after* with the id *since*.
-
-    *last* is the last graph that was read.
+    with *id*, starting after entry *after* with the id *since*; *last* is a record's graph.
     """
 
     base: str
@@ -89,7 +86,6 @@ class PeerCursor(Cursor):
     id: str
     after: int = 0
     since: str = ""
-    last: str = ""
 
 
 class OutOfSync(Exception):
@@ -206,25 +202,16 @@ class PeerReader:
             self.file.executescript(_TABLES)
             self._apply_entries(after, since)
             self.is_whole, state, name = after == 0, self.state, self.source.name
-            (count,) = self.file.execute(f"SELECT count(*) {_CHANGED}", self._range("")).fetchone()
+            (count,) = self.file.execute("SELECT count(*) FROM changed").fetchone()
             log.info(
                 "remote journal read", source=name, after=after, until=state.number, changed=count
             )
             if after and count > MAX_SINGLE_REQUESTS:
                 raise OutOfSync(f"{count} records have changed")
-            has_next = True
-            while has_next:
-                query = f"SELECT graph, entry {_CHANGED} ORDER BY graph LIMIT {MAX_RECORDS}"
-                graphs = self.file.execute(query, self._range(self.state.last)).fetchall()
-                has_next = len(graphs) == MAX_RECORDS
-                items = [self._read(*changed) for changed in graphs]
-                last = graphs[-1][0] if graphs else self.state.last
-                self.state = replace(self.state, last=last)
-                yield self.state.page(tuple(filter(None, items)), has_next)
-
-    def _range(self, after: str) -> tuple[str, str, int]:
-        # "0" follows "/" in ASCII.
-        return after or f"{self.base}record/", f"{self.base}record0", self.state.after
+            for page in stored_pages(self.file, "changed", state, self._read):
+                # The whole journal is read from here on if the next page is out of sync.
+                self.state = read_cursor(PeerCursor, page.cursor) or state
+                yield page
 
     def _apply_entries(self, after: int, previous: str | None) -> None:
         """Apply the entries up to the head. Raises ParseError if an entry does not match its id or
@@ -256,14 +243,15 @@ class PeerReader:
         """Apply the rows about records and registries: a sign, a statement and its graph each.
         Return the id of the entry.
         """
-        begins, touched = (f"{self.base}record/", f"{self.base}source/"), set[str]()
+        begins = (f"{self.base}record/", f"{self.base}source/")
+        changed = set[tuple[str, int]]()
         for row in entry.rows():
             border = row.rindex(" <")
             graph = row[border + 2 : -3]
             if graph.startswith(begins):
-                touched.add(graph)
                 self.file.execute(_CHANGES[row[0]], (graph, row[2:border]))
-        changed = ((graph, entry.number) for graph in touched)
+                if graph.startswith(begins[0]) and entry.number > self.state.after:
+                    changed.add((graph, entry.number))
         self.file.executemany("INSERT OR REPLACE INTO changed VALUES (?, ?)", changed)
         return entry.id
 

@@ -14,6 +14,7 @@ from simulated import define_source, items
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.page_model import DeletedRecord, Page, Record, Validator
 from harvesters.pipeline.record_processor import check_compatible
+from harvesters.protocols import document
 from harvesters.protocols import peer as peer_harvest
 from harvesters.protocols.peer import collect
 from harvesters.source import Source, load
@@ -137,7 +138,7 @@ def test_a_journal_that_was_set_back_is_read_whole(server: Peer, tmp_path: Path)
 def test_a_run_that_was_cut_off_goes_on_and_does_not_pass_over_what_came_meanwhile(
     server: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(peer_harvest, "MAX_RECORDS", 2)
+    monkeypatch.setattr(document, "MAX_RECORDS", 2)
     pages, seen = harvest(server, source())
     server.commit("kenya", initiative("4", "Late"))
 
