@@ -12,9 +12,7 @@ from enum import Enum
 from typing import NamedTuple
 from urllib.parse import quote
 
-from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.routing import Match
 
 from journal.store import read_origin
 from publisher.rdf import Row
@@ -353,15 +351,3 @@ SERVICES = (
         ("https://docs.ckan.org/en/latest/api/",),
     ),
 )
-
-
-def available_services(app: Starlette) -> tuple[Service, ...]:
-    scope = {"type": "http", "method": "GET", "root_path": "", "headers": []}
-    return tuple(
-        service
-        for service in SERVICES
-        if any(
-            route.matches({**scope, "path": f"/{service.path}"})[0] is Match.FULL
-            for route in app.routes
-        )
-    )

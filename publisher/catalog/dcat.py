@@ -5,10 +5,9 @@ Sources: https://semiceu.github.io/DCAT-AP/releases/3.0.0/, https://www.w3.org/T
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from publisher.catalog.datasets import (
     KEYWORDS,
+    SERVICES,
     Catalog,
     Dataset,
     DatasetKind,
@@ -64,9 +63,7 @@ _RANGES = {
 }
 
 
-def catalog_statements(
-    catalog: Catalog, services: Iterable[Service], base: str
-) -> tuple[Statement, ...]:
+def catalog_statements(catalog: Catalog, base: str) -> tuple[Statement, ...]:
     """Return the catalog of all datasets under *base* as a ``dcat:Catalog``."""
     iri, current = f"{base}catalog", catalog.datasets[0]
     releases = catalog.by_kind(DatasetKind.RELEASE)
@@ -81,7 +78,7 @@ def catalog_statements(
         "dcat:themeTaxonomy": themes,
         "dct:license": current.licence,
         "dcat:dataset": [_dataset(dataset, base, catalog.contact) for dataset in catalog.datasets],
-        "dcat:service": [_service(service, current, base, catalog.contact) for service in services],
+        "dcat:service": [_service(service, current, base, catalog.contact) for service in SERVICES],
         "dcat:catalog": [_registry(dataset) for dataset in catalog.by_kind(DatasetKind.SOURCE)],
     }
     series = (

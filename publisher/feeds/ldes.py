@@ -98,9 +98,10 @@ class EventStream:
         change before it and of its own last.
         """
         rows = self.changes.history.days(self.changes.watermark.entry)
-        names = [instant(day * 86_400)[:10] for day, _ in rows]
-        lasts = [last for _, last in rows]
-        return dict(zip(names, pairwise([0, *lasts]), strict=True))
+        pairs = pairwise([0, *(last for _, last in rows)])
+        return {
+            instant(day * 86_400)[:10]: pair for (day, _), pair in zip(rows, pairs, strict=True)
+        }
 
     def description(self, *views: str) -> Node:
         """Describe the stream; *views* are the URLs of root nodes, or of the node that contains
@@ -340,9 +341,10 @@ def _latest(stream: EventStream, after: str, entry: str) -> Response:
         )
     page = changes.history.changes(ALL, int(after or 0), upto, PAGE_SIZE, upto)
     path = "/ldes/latest" + (f"/{after}" if after else "") + (f"?entry={linked}" if linked else "")
-    is_full = len(page) == PAGE_SIZE
-    onward = f"/ldes/latest/{page[-1].number}?entry={newest}" if is_full else ""
-    relations: list[Relation] = [(onward, page[-1].stamp, None)] if is_full else []
+    relations: list[Relation] = [
+        (f"/ldes/latest/{change.number}?entry={newest}", change.stamp, None)
+        for change in page[PAGE_SIZE - 1 :]
+    ]
     return stream.fragment(path, relations, page, False, _latest_view(stream.host + path))
 
 

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 
 from languages.translations import TranslatableText, current_locale
-from publisher.catalog.datasets import available_services, load_catalog
+from publisher.catalog.datasets import SERVICES, load_catalog
 from publisher.catalog.dcat import catalog_statements
 from publisher.linked_data.entities import DESCRIPTION, other_formats
 from publisher.linked_data.entities import serialize as serialize_entity
@@ -139,18 +139,18 @@ async def suffix_parameter(
 async def catalog(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
     """`/catalog` returns the format that the header Accept prefers."""
     chosen = choose_format(request, FORMATS, request.path_params.get("suffix"), _CATALOG)
-    catalog, services = await load_catalog(service, request), available_services(request.app)
+    catalog = await load_catalog(service, request)
     iri = f"{service.iris.base}catalog"
     if chosen is HTML:
         content: bytes | Response = pages.page(
             "catalog.html",
             catalog=catalog,
-            services=services,
+            services=SERVICES,
             urls=_CATALOG,
             graphs=DATA_FORMATS.values(),
         )
     else:
-        statements = catalog_statements(catalog, services, service.iris.base)
+        statements = catalog_statements(catalog, service.iris.base)
         description = Description(iri, statements, {}, namespaces(service.iris))
         content = serialize_entity(description, chosen, service)
     return _described(request, content, chosen, _CATALOG, Link("cite-as", iri))
