@@ -150,7 +150,8 @@ class ConceptNames:
                         names[kind].append((sorted_words_key(folded), folded, topic.iri))
         # Of equally similar keys the shortest come first.
         self._names = {
-            kind: sorted(rows, key=lambda row: len(row[0])) for kind, rows in names.items()
+            kind: {row: row[0] for row in sorted(rows, key=lambda row: len(row[0]))}
+            for kind, rows in names.items()
         }
 
     def scores(self, text: str, types: Sequence[str]) -> dict[str, float]:
@@ -166,16 +167,14 @@ class ConceptNames:
             return scores
         key = sorted_words_key(folded)
         for kind in types:
-            names = self._names[kind]
-            for _key, score, index in process.extract(
+            for _words, score, (_key, _name, iri) in process.extract(
                 key,
-                [words for words, _name, _iri in names],
+                self._names[kind],
                 scorer=fuzz.ratio,
                 limit=_SIMILAR,
                 score_cutoff=LOWEST,
             ):
-                similar = names[index][2]
-                scores[similar] = max(scores.get(similar, 0.0), min(score, SIMILAR))
+                scores[iri] = max(scores.get(iri, 0.0), min(score, SIMILAR))
         return scores
 
     def exact(self, text: str, kind: str) -> str | None:

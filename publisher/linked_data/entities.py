@@ -14,6 +14,7 @@ import asyncio
 import json
 import re
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
@@ -85,8 +86,6 @@ SCHEMA_TYPES = {
 _ESCAPES = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026"}
 # In schema.org a project is an organization.
 _TYPES = SCHEMA_TYPES | {"document": "Article"}
-_FIRST = ("name", "description", "identifier", "url", "keywords")
-_LAST = ("areaServed", "location", "address", "author", "license")
 Describe = Callable[[QueryService, str], Awaitable[Description]]
 Values = dict[str, object]  # the values of a template
 RenderPage = Callable[[], Awaitable[Response]]
@@ -410,15 +409,12 @@ def thing_markup(
     """Describe an initiative, event, document, post or organization; *licence* is that of its
     registry.
     """
-    values: dict[str, list[object]] = {key: [] for key in _FIRST}
+    values = defaultdict[str, list[object]](list)
     for item in properties or published_properties():
         if name := item.schema_org_name(kind):
-            values.setdefault(name, []).extend(_values(description, item))
+            values[name] += _values(description, item)
     if licence and values.get("license") == []:
         values["license"] = [licence]
-    for name in _LAST:
-        if name in values:
-            values[name] = values.pop(name)
     return _compact({"@type": _TYPES[kind], "@id": description.iri, **values})
 
 
