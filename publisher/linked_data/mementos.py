@@ -155,15 +155,14 @@ async def memento(
 
     async def render_page() -> Response:
         position = states.index(selected)
-        later = states[position + 1 : position + 2]
-        earlier = states[position - 1 : position] if position else []
+        addresses = [None, *(state.address(graph) for state in states), None]
         return pages.page(
             "memento.html",
             description=description,
             version=selected,
             near={
-                "before": earlier[0].address(graph) if earlier else None,
-                "after": later[0].address(graph) if later else None,
+                "before": addresses[position],
+                "after": addresses[position + 2],
             },
             own=selected.address(graph),
             graph=graph,

@@ -71,28 +71,25 @@ class DumpFile(NamedTuple):
 
 def list_dumps(folder: Path) -> list[DumpFile]:
     paths = [path for path in folder.glob("stocktake-*.gz") if DUMP_NAME.match(path.name)]
-    digests = read_checksums(paths)
     paths.sort(key=lambda path: (-int(path.name.split("-")[1].split(".")[0]), path.name))
     return [
         DumpFile(
             path.name,
             path.stat().st_size,
             f"{datetime.fromtimestamp(path.stat().st_mtime, UTC):%Y-%m-%dT%H:%M:%SZ}",
-            digests.get(path.name, ""),
+            _read_checksum(path),
         )
         for path in paths
     ]
 
 
-def read_checksums(paths: Iterable[Path]) -> dict[str, str]:
-    """Return the SHA-256 of each dump by its name, from its checksum file; a damaged one is left
-    out, which ``stocktake verify`` names.
+def _read_checksum(path: Path) -> str:
+    """Return the SHA-256 of a dump from its checksum file; "" if that is missing or damaged, which
+    ``stocktake verify`` reports.
     """
-    sums = {path.name: _checksum_path(path) for path in paths}
-    texts = {name: file.read_bytes() for name, file in sums.items() if file.exists()}
-    return {
-        name: match[0].decode() for name, text in texts.items() if (match := _DIGEST.match(text))
-    }
+    file = _checksum_path(path)
+    match = _DIGEST.match(file.read_bytes()) if file.exists() else None
+    return match[0].decode() if match else ""
 
 
 def write_dumps(journal: Journal, folder: Path, position: int | None = None) -> list[Path]:

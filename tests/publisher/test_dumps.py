@@ -21,7 +21,7 @@ from journal.journal import Journal
 from publisher.app import create_app
 from publisher.catalog.portals import search_packages
 from publisher.releases import dump as module
-from publisher.releases.dump import canonical_quads, list_dumps, read_checksums, write_dumps
+from publisher.releases.dump import canonical_quads, list_dumps, write_dumps
 from publisher.store.changes import rows_of
 from publisher.store.columns.database import open_statements
 from publisher.store.query_service import QueryService
@@ -113,12 +113,12 @@ async def _client(world: Path, tmp_path: Path) -> httpx.AsyncClient:
 
 def test_a_damaged_sum_is_not_shown_and_stops_no_page(world: Path, tmp_path: Path) -> None:
     dump, *_ = write_dumps(Journal(world / "journal"), tmp_path)
-    assert set(read_checksums([dump])) == {dump.name}
     sums = dump.with_name(f"{dump.name}.sha256")
     sums.write_bytes(bytes(byte ^ 0xFF for byte in sums.read_bytes()))
 
-    assert read_checksums([dump]) == {}
-    assert {file.digest for file in list_dumps(tmp_path) if file.name == dump.name} == {""}
+    digests = {file.name: file.digest for file in list_dumps(tmp_path)}
+    assert digests.pop(dump.name) == ""
+    assert "" not in digests.values()
 
 
 async def test_a_part_of_a_dump_is_served_and_nothing_else(world: Path, tmp_path: Path) -> None:
