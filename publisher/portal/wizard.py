@@ -16,11 +16,9 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlencode
 
-import httpx
 import orjson
 import tomlkit
 from fastapi import APIRouter
-from protego import Protego
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -50,7 +48,6 @@ from shapes.rules import message
 from vocab.iris import is_web
 from web.endpoints import contents, get, problems
 from web.middleware import client_key
-from web.outbound_client import Deadline, GuardedTransport, PrivateAddressError, create_client
 from web.respond import HTML, JSON, NO_STORE, Format, choose_format, require, respond
 from web.sessions import check_origin
 
@@ -206,8 +203,6 @@ MAX_FEED = 16 << 20  # bytes of an upload
 UPLOADS = {"/join": MAX_SAMPLE + MAX_FIELDS, "/validate": MAX_FEED + MAX_FIELDS}
 _MAX_FINDINGS = 200  # findings on the page
 _LARGEST = 1 << 20  # bytes of a preview that are read
-_MAX_ROBOTS = 64 * 1024  # bytes of robots.txt that are read
-_SECONDS = 20  # to read robots.txt and the sample
 _RESULTS = {
     "json": JSON,
     "sarif": Format("sarif", "SARIF", "application/sarif+json"),
@@ -263,20 +258,9 @@ async def preview_definition(request: Request, pages: PagesDep) -> Response:
     state, client = from_query(as_text(fields)), client_key(request.scope)
     command: VisitorCommand | None = request.app.state.commands.get("preview")
     if "suggest" in fields:
-        sample, error = fields.get("file") or fields.get("sample", b""), ""
-        if not sample.strip() and command is not None and state.values["url"]:
-            command.quota.admit(client)
-            try:
-                sample = await asyncio.to_thread(fetch_sample, state.values["url"])
-            except SampleError as problem:
-                error = str(problem)
-        return _join_page(
-            request,
-            pages,
-            state,
-            suggestion=await asyncio.to_thread(suggest_fields, sample),
-            sample_error=error,
-        )
+        sample = fields.get("file") or fields.get("sample", b"")
+        suggestion = await asyncio.to_thread(suggest_fields, sample)
+        return _join_page(request, pages, state, suggestion=suggestion)
     if command is None or state.step < LAST_STEP:
         return _join_page(request, pages, state)
     return _join_page(request, pages, state, await preview(command, source_toml(state), client))
@@ -288,7 +272,6 @@ def _join_page(
     state: WizardState,
     outcome: dict[str, Any] | None = None,
     suggestion: FieldSuggestions | None = None,
-    sample_error: str = "",
 ) -> Response:
     values = wizard_values(state, suggestion)
     return respond(
@@ -299,7 +282,6 @@ def _join_page(
             outcome=outcome,
             can_test="preview" in request.app.state.commands,
             can_submit=request.app.state.submissions_open(),
-            sample_error=sample_error,
             download=f"/join?{values['query']}&download=1",
             message=urlencode(
                 {"subject": state.values["title"], "body": values["source_toml"]}, quote_via=quote
@@ -328,55 +310,6 @@ async def preview(command: VisitorCommand, definition: str, client: str) -> dict
     except orjson.JSONDecodeError:
         broken = _("The test ended without a result: it needed more memory than its limit.")
         return _NOTHING | {"error_kind": "broken", "error": broken}
-
-
-class SampleError(Exception):
-    """The sample cannot be fetched; its text is the kind of an error of previews."""
-
-
-def fetch_sample(url: str, transport: httpx.BaseTransport | None = None) -> bytes:
-    """Return the first bytes at a public *url*, if its robots.txt permits it; raises SampleError.
-
-    The client refuses private addresses and follows no redirects. Tests pass another *transport*.
-    """
-    kind = "refused"
-    try:
-        if is_web(url):
-            guarded = transport or GuardedTransport(deadline=Deadline(_SECONDS))
-            with create_client(guarded) as http:
-                if _is_permitted(http, url):
-                    return _read(http, url, MAX_SAMPLE)
-                kind = "robots"
-    except httpx.TimeoutException:
-        kind = "late"
-    except httpx.HTTPStatusError as error:
-        kind = "missing" if error.response.status_code == HTTPStatus.NOT_FOUND else "unreachable"
-    except httpx.HTTPError as error:
-        kind = "refused" if isinstance(error.__cause__, PrivateAddressError) else "unreachable"
-    except (httpx.InvalidURL, ValueError):
-        kind = "refused"
-    raise SampleError(kind)
-
-
-def _is_permitted(http: httpx.Client, url: str) -> bool:
-    """Return whether robots.txt permits the request (https://www.rfc-editor.org/rfc/rfc9309)."""
-    try:
-        text = _read(http, str(httpx.URL(url).join("/robots.txt")), _MAX_ROBOTS)
-    except httpx.HTTPStatusError as error:
-        return error.response.status_code == HTTPStatus.NOT_FOUND
-    return Protego.parse(text.decode("utf-8", "replace")).can_fetch(url, "stocktake")
-
-
-def _read(http: httpx.Client, url: str, limit: int) -> bytes:
-    """Return the first *limit* bytes at *url*; raises HTTPStatusError, also for a redirect."""
-    received = bytearray()
-    with http.stream("GET", url) as response:
-        response.raise_for_status()
-        for chunk in response.iter_bytes():
-            received += chunk
-            if len(received) >= limit:
-                break
-    return bytes(received[:limit])
 
 
 @get(router, "/validate", include_in_schema=False)

@@ -27,8 +27,6 @@ from publisher.pages import DOCUMENTATION
 from publisher.portal.feed_samples import suggest_fields
 from publisher.portal.visitors import MOST_PREVIEWS, WINDOW, ClientQuota, VisitorCommand
 from publisher.portal.wizard import (
-    SampleError,
-    fetch_sample,
     from_query,
     preview,
     source_toml,
@@ -290,33 +288,6 @@ async def test_a_sample_that_cannot_be_read_is_named_and_breaks_nothing(
     page = await answer_to(service, data=form, files={"file": ("sample", sample)})
 
     assert "No records were recognized in this sample" in page
-
-
-@session_loop
-@each("url", ["http://127.0.0.1:1/x", "http://[::1]/x", "ftp://a/", "http://a.example:x/"])
-async def test_a_sample_is_fetched_from_public_addresses_only(
-    service: QueryService, url: str
-) -> None:
-    form = {**SAMPLE, "url": url, "suggest": "1"}
-
-    page = await answer_to(service, runner(), data=form, files={"sample": (None, "")})
-
-    assert "not on the public internet" in page
-
-
-def test_a_sample_is_not_fetched_against_robots_txt() -> None:
-    def answer(request: httpx.Request) -> httpx.Response:
-        rules = "User-agent: *\nDisallow: /private"
-        is_rules = request.url.path == "/robots.txt"
-        return httpx.Response(200, text=rules if is_rules else "a,b\n1,2\n")
-
-    transport = httpx.MockTransport(answer)
-    allowed = fetch_sample("https://a.example/open", transport)
-    with pytest.raises(SampleError) as refused:
-        fetch_sample("https://a.example/private/x", transport)
-
-    assert allowed == b"a,b\n1,2\n"
-    assert str(refused.value) == "robots"
 
 
 @session_loop
