@@ -217,7 +217,8 @@ class FacetIndex:
     """The tables in the file *path*, which does not change while they are open."""
 
     def __init__(self, path: Path) -> None:
-        self._connection = connect(path, read_only=True, memory_limit=MEMORY)
+        # The queries of pages are short, so that a second thread costs more than it gains.
+        self._connection = connect(path, read_only=True, memory_limit=MEMORY, threads=1)
         self.results: LRUCache[object, Any] = LRUCache(CACHED_RESULTS)
         self.lock = Lock()
         # The number of the last journal entry, and whether any initiative counts with its whole.
