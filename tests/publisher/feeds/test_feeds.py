@@ -77,8 +77,8 @@ def test_an_entry_has_all_that_atom_wants_and_leads_to_page_and_data(still: Stil
     assert {"goal:8:crosswalked", "line:C2:declared", "country:404"} <= tags
     assert not parse.bozo
     odd = 'bell\x07 & "<\ud800>\uffff'  # XML cannot hold these characters.
-    head = dict.fromkeys(("id", "updated", "author", "url", "page"), "")
-    feed_of_nothing = etree.fromstring(write_feed([], title=odd, **head))
+    text = write_feed([], title=odd, id="", updated="", author="", url="", page="")
+    feed_of_nothing = etree.fromstring(text)
     assert feed_of_nothing.findtext("{*}title") == 'bell\ufffd & "<\ufffd>\ufffd'
 
 
