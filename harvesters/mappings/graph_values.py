@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from functools import cache
 from typing import Any, NamedTuple
 
-import orjson
 from pyoxigraph import Literal, NamedNode
 
-from harvesters.errors import ParseError, parser_errors
 from harvesters.mappings.schema import Entry, FieldTable, Part
 from harvesters.page_model import Record
 from harvesters.payloads.graph import TYPE, Graph, Properties, Term, iri, is_blank_name
 from harvesters.payloads.value_parsing import (
+    decode_json,
     normalize_inline,
     parse_email,
     parse_language,
@@ -292,8 +290,7 @@ def _parse_point(text: str) -> list[str]:
     """Return the latitude and longitude of a WKT or GeoJSON text; a polygon has none."""
     if match := _POINT.match(text):
         return [match[2], match[1]]
-    with suppress(ParseError), parser_errors("GeoJSON"):
-        match orjson.loads(text) if text.lstrip().startswith("{") else None:
-            case {"type": "Point", "coordinates": [longitude, latitude, *_]}:
-                return [str(latitude), str(longitude)]
+    match decode_json(text) if text.lstrip().startswith("{") else None:
+        case {"type": "Point", "coordinates": [longitude, latitude, *_]}:
+            return [str(latitude), str(longitude)]
     return []

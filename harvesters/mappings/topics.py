@@ -15,7 +15,7 @@ from dataclasses import replace
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from harvesters.errors import HarvestError
+from harvesters.errors import HarvestError, import_optional
 from harvesters.payloads.crosswalk_lookup import sort_claims
 from harvesters.source import MODEL, NOTHING, Source
 from vocab.curated import CONFIRMED, SUGGESTED, TopicDecision, resolve_concept
@@ -297,8 +297,9 @@ def method_versions(source: Source) -> tuple[str, ...]:
 
 def model_fault() -> str:
     """Return why the model cannot be used, and what to do; "" if it can be."""
+    model = _classification()
     try:
-        _classification().check_model()
+        import_optional(model.PACKAGE, model.EXTRA)
     except HarvestError as error:
         return str(error)
     return ""

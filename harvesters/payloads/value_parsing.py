@@ -94,6 +94,13 @@ def normalize_inline(value: Any) -> str:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
 
 
+def decode_json(text: str) -> Any:
+    """Decode a text that looks like JSON; return it as it is if it is none."""
+    with suppress(ParseError), parser_errors("JSON"):
+        return orjson.loads(text)
+    return text
+
+
 def read_editor(value: Any) -> Any:
     """Return the text of an editor's JSON (Quill's Delta, https://quilljs.com/docs/delta/); anything
     else unchanged.
@@ -101,10 +108,7 @@ def read_editor(value: Any) -> Any:
     >>> read_editor('{"ops":[{"insert":"Wells "},{"insert":{"image":"a"}},{"insert":"for all"}]}')
     'Wells for all'
     """
-    delta = value
-    if isinstance(value, str) and _EDITOR.match(value):
-        with suppress(ParseError), parser_errors("an editor's JSON"):
-            delta = orjson.loads(value)
+    delta = decode_json(value) if isinstance(value, str) and _EDITOR.match(value) else value
     steps = delta.get("ops") if isinstance(delta, dict) else None
     if not isinstance(steps, list):
         return value
