@@ -28,7 +28,6 @@ from warcio.warcwriter import WARCWriter
 
 from harvesters.errors import ArchiveError, RefusedError
 from harvesters.page_model import SourcePosition
-from harvesters.reasons import Reason
 from journal.errors import JournalWriteError
 from journal.journal import Fault
 from journal.store import Store
@@ -210,19 +209,17 @@ def _assemble(store: Store, name: str, path: Path) -> None:
     part_path.unlink(missing_ok=True)
 
 
+_NOT_WRITTEN = "archive %(path)s: %(error)s; free disk space or fix the directory, then run again"
+_NOT_READ = "archive %(path)s: %(error)s; missing responses must be requested again"
+
+
 @contextmanager
-def _archive_errors(path: Path) -> Iterator[None]:
-    """Raise ArchiveError if the file at *path* cannot be written."""
+def _archive_errors(path: Path, text: str = _NOT_WRITTEN) -> Iterator[None]:
+    """Raise ArchiveError with *text* if the file at *path* cannot be written or read."""
     try:
         yield
     except OSError as error:
-        raise ArchiveError(
-            Reason(
-                "archive %(path)s: %(error)s; free disk space or fix the directory, then run again",
-                path=str(path),
-                error=error.strerror or "",
-            )
-        ) from error
+        raise ArchiveError(text, path=str(path), error=error.strerror or "") from error
 
 
 @contextmanager
@@ -297,8 +294,7 @@ class ArchivedResponse:
 
 def _read_chunks(folder: Path, position: SourcePosition) -> Iterator[bytes]:
     with open_body(folder, position) as body:
-        while piece := body.read(_TAIL_BLOCK):
-            yield piece
+        yield from iter(lambda: body.read(_TAIL_BLOCK), b"")
 
 
 def list_responses(
@@ -308,27 +304,18 @@ def list_responses(
     Raises ArchiveError if the file is missing.
     """
     _fetch(folder, name, store)
-    try:
-        with (folder / name).open("rb") as file:
-            file.seek(start)
-            records = ArchiveIterator(file)
-            for record in records:
-                http, url = record.http_headers, record.rec_headers.get_header("WARC-Target-URI")
-                records.read_to_end(record)
-                position = SourcePosition(
-                    name, records.get_record_offset(), records.get_record_length()
-                )
-                status = int(http.get_statuscode())
-                headers = tuple(http.headers)
-                yield ArchivedResponse(url, status, headers, position, folder)
-    except OSError as error:
-        raise ArchiveError(
-            Reason(
-                "archive %(path)s: %(error)s; missing responses must be requested again",
-                path=str(folder / name),
-                error=error.strerror or "",
+    path = folder / name
+    with _archive_errors(path, _NOT_READ), path.open("rb") as file:
+        file.seek(start)
+        records = ArchiveIterator(file)
+        for record in records:
+            http, url = record.http_headers, record.rec_headers.get_header("WARC-Target-URI")
+            records.read_to_end(record)
+            position = SourcePosition(
+                name, records.get_record_offset(), records.get_record_length()
             )
-        ) from error
+            status = int(http.get_statuscode())
+            yield ArchivedResponse(url, status, tuple(http.headers), position, folder)
 
 
 def by_url(responses: Iterable[ArchivedResponse]) -> dict[str, deque[ArchivedResponse]]:
@@ -408,20 +395,16 @@ class Replay:
         responses = self._responses.get(url)
         if not responses and not self.is_complete:
             raise RefusedError(
-                Reason(
-                    "%(url)s: did not answer when the archive %(archive)s was written",
-                    url=url,
-                    archive=self.name,
-                )
+                "%(url)s: did not answer when the archive %(archive)s was written",
+                url=url,
+                archive=self.name,
             )
         if not responses:
             raise ArchiveError(
-                Reason(
-                    "%(url)s is not in the archive %(archive)s; the source or a protocol may have "
-                    "changed; `stocktake harvest --full` requests it again",
-                    url=url,
-                    archive=self.name,
-                )
+                "%(url)s is not in the archive %(archive)s; the source or a protocol may have "
+                "changed; `stocktake harvest --full` requests it again",
+                url=url,
+                archive=self.name,
             )
         while len(responses) > 1 and responses[0].status in RETRIED_STATUSES:
             responses.popleft()

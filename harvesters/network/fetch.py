@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Lock
@@ -140,10 +141,9 @@ class LocalRateLimiter:
         """
         with self._lock:
             now = self.clock()
-            last_request, last_pause = self._last_requests.get(host, (now, 0.0))
-            due = max(now, self._blocked_until.get(host, now))
-            if host in self._last_requests:
-                due = max(due, last_request + max(pause, last_pause))
+            last_request, last_pause = self._last_requests.get(host, (-inf, 0.0))
+            free = last_request + max(pause, last_pause)
+            due = max(now, self._blocked_until.get(host, now), free)
             self._last_requests[host] = (due, pause)
         if due > now:
             self.sleep(due - now)
