@@ -40,7 +40,7 @@ from journal.journal import Journal
 from journal.outage import Outage
 from journal.store import LARGEST, Origin, RefusedEntry, read_origin, write_origin
 from vocab.iris import Iris, is_web
-from vocab.provenance import check_source_status
+from vocab.provenance import check_source_status, terms_by_subject
 
 REFUSED = "refused"  # the folder of quarantined entries, below that of the mirror
 _ID = re.compile(r"[0-9a-f]{64}\Z")
@@ -373,13 +373,12 @@ def status_quads(content: bytes, url: str, base: str) -> bytes:
 
 def _check_status(quads: Iterable[Quad], ns: str) -> None:
     """Raise ValueError if a source's status has a time or a number that pages cannot parse."""
-    sources: dict[str, dict[str, str]] = {}
-    for quad in quads:
-        if quad.predicate.value.startswith(ns) and isinstance(quad.object, Literal):
-            sources.setdefault(str(quad.subject), {})[quad.predicate.value.removeprefix(ns)] = (
-                quad.object.value
-            )
-    for values in sources.values():
+    statements = (
+        (str(quad.subject), quad.predicate.value, quad.object.value)
+        for quad in quads
+        if isinstance(quad.object, Literal)
+    )
+    for values in terms_by_subject(statements, ns).values():
         check_source_status(values)
 
 

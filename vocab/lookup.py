@@ -211,20 +211,11 @@ _SECOND_NUMBER = re.compile(r"\b(?!(?:19|20)\d\d\b)\d|^[a-d]$")
 _SEPARATORS = frozenset(":-–—.")
 
 
-def _concepts_of_type(name: str) -> list[Concept]:
-    return [
-        concept for concept in concepts("sdg").values() if f"{SDG}ontology#{name}" in concept.types
-    ]
-
-
-@lru_cache(maxsize=1)
-def _goals() -> LabelIndex:
-    return LabelIndex(label_pairs(_concepts_of_type("Goal")))
-
-
-@lru_cache(maxsize=1)
-def _targets() -> LabelIndex:
-    return LabelIndex(label_pairs(_concepts_of_type("Target")))
+@lru_cache(maxsize=2)
+def _names_of(kind: str) -> LabelIndex:
+    """Index the goals ("Goal") or the targets ("Target")."""
+    all_of = concepts("sdg").values()
+    return LabelIndex(label_pairs(c for c in all_of if f"{SDG}ontology#{kind}" in c.types))
 
 
 def _check_rest(rest: str, iri: str, names: LabelIndex, *, strict: bool) -> str | None:
@@ -265,13 +256,13 @@ def goal(text: str) -> str | None:
     (True, True, True)
     """
     ascii_text = _to_ascii(text)
-    if named := _goals().find(fold(ascii_text)):
+    if named := _names_of("Goal").find(fold(ascii_text)):
         return named
     match = _GOAL_NUMBER.match(ascii_text.casefold())
     if not match or not 1 <= int(match["goal"]) <= 17:
         return None
     iri = f"{SDG}{int(match['goal'])}"
-    return _check_rest(match["rest"], iri, _goals(), strict=not match["before"])
+    return _check_rest(match["rest"], iri, _names_of("Goal"), strict=not match["before"])
 
 
 @_look_up(size=8192)
@@ -286,7 +277,7 @@ def target(text: str) -> str | None:
     (True, True)
     """
     ascii_text = _to_ascii(text)
-    if named := _targets().find(fold(ascii_text)):
+    if named := _names_of("Target").find(fold(ascii_text)):
         return named
     match = _TARGET_NUMBER.match(ascii_text.casefold())
     point = _POINT.match(match["rest"]) if match else None
@@ -297,7 +288,7 @@ def target(text: str) -> str | None:
         return None
     rest = point["rest"].lstrip()
     marked = bool(match["before"]) or rest[:1] in _SEPARATORS
-    return _check_rest(rest, iri, _targets(), strict=not marked)
+    return _check_rest(rest, iri, _names_of("Target"), strict=not marked)
 
 
 APPLICATIONS = {
@@ -329,12 +320,12 @@ _PARENT = "ict applications "
 @lru_cache(maxsize=1)
 def _line_codes() -> dict[str, str | None]:
     """Return the code of each folded notation and title; None if two action lines share it."""
-    table: dict[str, str | None] = {}
-    for concept in concepts("action-line").values():
-        (code,) = concept.notations
-        for name in (code, code.replace("-", ""), *(name.value for name in concept.labels)):
-            key = fold(name)
-            table[key] = code if table.get(key, code) == code else None
+    table = _unique_table(
+        (fold(name), code)
+        for concept in concepts("action-line").values()
+        for code in concept.notations
+        for name in (code, code.replace("-", ""), *(label.value for label in concept.labels))
+    )
     for name_of_application, code in APPLICATIONS.items():
         table[f"e {name_of_application}"] = table[f"e{name_of_application}"] = code
     return table

@@ -327,7 +327,7 @@ def set_links(ledger: Ledger, source: str, urls: Collection[str], now: datetime)
     are deleted.
     """
     link = t.link.c
-    wanted = {_link_digest(url): url for url in urls}
+    wanted = {sha256(url.encode()).hexdigest()[:32]: url for url in urls}
     with ledger.transaction() as connection:
         known = set(connection.scalars(sa.select(link.digest).where(link.source == source)))
         for part in batches(sorted(known - wanted.keys()), _STATEMENT_LINKS):
@@ -358,13 +358,8 @@ def links(ledger: Ledger, source: str) -> Iterator[RecordLink]:
 def save_link(ledger: Ledger, link: RecordLink) -> None:
     """Store a link after a check."""
     c = t.link.c
-    this_link = sa.and_(c.source == link.source, c.digest == link.digest)
-    with ledger.transaction() as connection:
-        connection.execute(sa.update(t.link).where(this_link).values(insertable(link)))
-
-
-def _link_digest(url: str) -> str:
-    return sha256(url.encode()).hexdigest()[:32]
+    is_this = (c.source == link.source, c.digest == link.digest)
+    ledger.update(t.link, *is_this, **insertable(link))
 
 
 def read_links(context: HarvestContext, source: str) -> set[str]:
