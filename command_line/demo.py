@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -91,37 +91,24 @@ _NOTES = {
 
 def seed_submissions(url: str) -> None:
     """Store the submissions in the ledger at *url*, unless they are there."""
-    ledger = Ledger(url)
-    try:
-        if submissions.submitter_of(ledger, mail=ADDRESS) is None:
-            now = datetime.now(UTC)
-            who = submissions.ensure_submitter(
-                ledger, Submitter(_SUBMITTER, ADDRESS, None, "en", now)
-            )
-            for id, (state, members) in _CONTENTS.items():
-                _store(ledger, id, who.id, state, {**_COMMON, **members}, now)
-    finally:
-        ledger.close()
-
-
-def _store(
-    ledger: Ledger,
-    id: str,
-    submitter: str,
-    state: SubmissionState,
-    content: Mapping[str, Any],
-    now: datetime,
-) -> None:
-    waits, accepted = state is SubmissionState.SUBMITTED, state is SubmissionState.ACCEPTED
-    submission = Submission(
-        id, submitter, state, 1, content, content if accepted else None, title_of(content), "en", now, now,
-        waiting_since=now if waits else None, first_accepted=now if accepted else None,
-    )  # fmt: skip
-    event = SubmissionEvent("submitted", SUBMITTER, now, content=content)
-    submissions.add(ledger, (submission, event))
-    if state in _NOTES:
-        what, note = _NOTES[state]
-        submissions.annotate(ledger, id, SubmissionEvent(what, "Demo moderator", now, note), {})
+    with closing(Ledger(url)) as ledger:
+        if submissions.submitter_of(ledger, mail=ADDRESS):
+            return
+        now = datetime.now(UTC)
+        who = submissions.ensure_submitter(ledger, Submitter(_SUBMITTER, ADDRESS, None, "en", now))
+        for id, (state, members) in _CONTENTS.items():
+            content = {**_COMMON, **members}
+            waits, accepted = state is SubmissionState.SUBMITTED, state is SubmissionState.ACCEPTED
+            submission = Submission(
+                id, who.id, state, 1, content, content if accepted else None, title_of(content), "en", now, now,
+                waiting_since=now if waits else None, first_accepted=now if accepted else None,
+            )  # fmt: skip
+            event = SubmissionEvent("submitted", SUBMITTER, now, content=content)
+            submissions.add(ledger, (submission, event))
+            if state in _NOTES:
+                what, note = _NOTES[state]
+                decision = SubmissionEvent(what, "Demo moderator", now, note)
+                submissions.annotate(ledger, id, decision, {})
 
 
 @app.command()

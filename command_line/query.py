@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import closing
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
@@ -85,10 +86,7 @@ async def _run_query(settings: Settings, query_request: QueryRequest, seconds: f
         query_request = await rewrite(service, query_request)
         if query_request.note:
             print_note(f"{TEXT_HEADER}: {query_request.note}")
-        answer = await service.query(query_request)
-        try:
+        with closing(await service.query(query_request)) as answer:
             async for chunk in answer.chunks():
                 sys.stdout.buffer.write(chunk)
-        finally:
-            answer.close()
     sys.stdout.flush()

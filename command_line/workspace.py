@@ -7,7 +7,7 @@ from __future__ import annotations
 import getpass
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self
@@ -63,8 +63,10 @@ def network_settings(settings: Settings) -> NetworkSettings:
 def harvest_context(settings: Settings) -> AbstractContextManager[HarvestContext]:
     """Open the context of runs; each run is in a child process."""
     processes, workers = import_module("harvesters.pipeline.processes"), settings.processes
-    context: AbstractContextManager[HarvestContext]
-    context = import_module("harvesters.runs.context").open_context(
+    open_context: Callable[..., AbstractContextManager[HarvestContext]] = import_module(
+        "harvesters.runs.context"
+    ).open_context
+    return open_context(
         settings.data,
         settings.ledger,
         settings.base,
@@ -76,7 +78,6 @@ def harvest_context(settings: Settings) -> AbstractContextManager[HarvestContext
         processes.ChildProcesses(),
         settings.name,
     )
-    return context
 
 
 def notification_channels(settings: Settings) -> Channels:
@@ -105,8 +106,8 @@ def load_sources(
     """
     try:
         check = import_module("harvesters.pipeline.record_processor").check_compatible
-        definitions: Definitions
-        definitions = import_module("harvesters.source").load_all(settings.sources, check)
+        load: Callable[..., Definitions] = import_module("harvesters.source").load_all
+        definitions = load(settings.sources, check)
     except SourceDefinitionError as error:
         fail(str(error), 2)
     known = sorted([*definitions.sources, *definitions.errors])
@@ -135,11 +136,8 @@ def open_ledger(settings: Settings) -> Iterator[Ledger]:
     """
     settings.data.mkdir(parents=True, exist_ok=True)
     require_intact(settings.ledger)
-    ledger = Ledger(settings.ledger)
-    try:
+    with closing(Ledger(settings.ledger)) as ledger:
         yield ledger
-    finally:
-        ledger.close()
 
 
 @contextmanager

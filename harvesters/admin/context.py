@@ -5,7 +5,7 @@ requests, check what their key allows, and read the forms of signed-in users.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Annotated, Any, Protocol
@@ -99,11 +99,8 @@ class AdminContext(Site):
     @contextmanager
     def writer(self) -> Iterator[HarvestContext]:
         """Yield a context for a decision, which waits for the ledger while a harvest writes."""
-        ledger = Ledger(self.url)
-        try:
+        with closing(Ledger(self.url)) as ledger:
             yield self._harvest_context(ledger)
-        finally:
-            ledger.close()
 
     def _harvest_context(self, ledger: Ledger) -> HarvestContext:
         """Create a context that neither uses the network nor validates."""

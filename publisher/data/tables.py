@@ -217,7 +217,7 @@ class FacetIndex:
     """The tables in the file *path*, which does not change while they are open."""
 
     def __init__(self, path: Path) -> None:
-        # The queries of pages are short, so that a second thread costs more than it gains.
+        # Queries are short: a second thread costs more than it gains.
         self._connection = connect(path, read_only=True, memory_limit=MEMORY, threads=1)
         self.results: LRUCache[object, Any] = LRUCache(CACHED_RESULTS)
         self.lock = Lock()
@@ -455,12 +455,9 @@ class FacetIndex:
     @_remembered
     def family(self, thing: str, limit: int) -> Family:
         """Return the initiative that another is part of, and its parts, at most *limit*."""
-        known = self.query(
-            "SELECT kind, source, list_append(other_titles, title), wholes FROM things WHERE hash = md5_number_lower($iri)",
-            iri=thing,
-        )
+        text = "SELECT kind, source, list_append(other_titles, title), wholes FROM things WHERE hash = md5_number_lower($iri)"
         wholes, parts = list[ListItem](), list[ListItem]()
-        for values in known:
+        for values in self.query(text, iri=thing):
             this = dict(zip(("kind", "source", "titles", "wholes"), values, strict=True))
             text = sql("family").replace("$line", _LINE)
             for is_whole, *row in self.query(text, iri=thing, limit=limit, **this):

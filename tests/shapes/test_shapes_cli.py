@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from command_line.vocabulary import shapes as app
 from shapes.rules import rules
+from stocktake import app
 
 GOOD = """@prefix dct: <http://purl.org/dc/terms/> . @prefix wsis: <ns#> .
 <id/initiative/x/1> a wsis:Initiative ; dct:identifier "1" ; dct:title "Digital health"@en ."""
@@ -15,7 +15,7 @@ BAD = GOOD.replace(' ; dct:title "Digital health"@en', "")
 
 
 def _run(*arguments: str | Path) -> tuple[int, str]:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    result = CliRunner().invoke(app, ["shapes", *map(str, arguments)])
     return result.exit_code, result.output
 
 
@@ -75,17 +75,3 @@ def test_without_files_the_shapes_themselves_are_sound() -> None:
 
     assert code == 0
     assert f"{len(rules())} shapes are sound" in output
-
-
-def test_the_list_names_every_shape() -> None:
-    code, output = _run("list", "--json")
-
-    assert code == 0
-    assert [rule["iri"] for rule in json.loads(output)] == list(rules())
-
-
-def test_the_list_is_a_table_for_people() -> None:
-    code, output = _run("list")
-
-    assert code == 0
-    assert "ResourceTitle" in output
