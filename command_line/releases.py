@@ -21,7 +21,7 @@ from publisher.releases import copies, schedule
 from publisher.releases.builder import KEEP, apply_retention, build_release, to_json
 from publisher.releases.dump import write_dumps
 from publisher.store import releases as release_stores
-from publisher.store.process import return_memory
+from publisher.store.process import configure_memory
 from publisher.store.releases import Release, find_release, list_releases, newest_release
 from vocab.iris import Iris
 
@@ -71,7 +71,7 @@ def release(
 def _make_release(settings: Settings, keep: int, json: bool) -> Release:
     """Make a release with its queryable store and its report, and delete the files of old releases."""
     now, folder, iris = datetime.now(UTC), settings.data / "releases", Iris(settings.base)
-    return_memory()  # of each step before the next one
+    configure_memory()  # so that each step returns its memory before the next one
     copies.download(settings.data)
     result = build_release(
         settings.data,

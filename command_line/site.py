@@ -56,7 +56,7 @@ from publisher.portal.quality import measure_record
 from publisher.portal.suggestions import similar_titles
 from publisher.portal.visitors import EXPLANATIONS, MEMORY, ClientQuota, VisitorCommand
 from publisher.portal.wizard import fill_in
-from publisher.store.process import return_memory
+from publisher.store.process import configure_memory
 from publisher.store.query_service import QueryService
 from publisher.store.search.searcher import Searcher, open_searcher
 from vocab.addresses import is_mail_address
@@ -263,7 +263,7 @@ def serve(settings: Settings, url: str, host: str, port: int) -> None:
             url=url,
             action="set STOCKTAKE_PUBLIC_URL",
         )
-    return_memory()
+    configure_memory()
     site = create_site(settings, url)
     log.info("server started", url=f"{url}/")
     run(create_config(site, host, port, settings.proxies))

@@ -70,8 +70,8 @@ def _discard_damaged(store: Path, reports: Reports) -> bool:
 def follow_embedded(
     open_store: Callable[[], Runner[EmbeddedStore]], store: Path, reports: Reports, check: Event
 ) -> NoReturn:
-    """Keep the embedded store in the folder *store* up to date with the journal; end the process with
-    code 1 if the store cannot be written.
+    """Keep the embedded store in the folder *store* up to date with the journal; end the process if
+    the store cannot be updated.
 
     Damaged files are deleted and rebuilt: at the start, when *check* is set, and when the engine
     finds one. After an error the process is started again.
@@ -93,10 +93,12 @@ def follow_embedded(
                 os._exit(1)  # started again, the process rebuilds them
             check.clear()
     except Exception as error:
-        reason = "the store cannot be written"
+        reason = "the store cannot be updated"
         if _CORRUPTION in str(error):
             reason = "the store is damaged and rebuilt from the journal"
             discard(store)
+        elif isinstance(error, OSError):
+            reason = "the store cannot be written; free disk space or fix the directory"
         log.error(reason, error=str(error))
         reports.reason(f"{reason}: {type(error).__name__}: {error}")
         if isinstance(error, OSError | RuntimeError):  # a full disk, or a damaged file

@@ -115,7 +115,7 @@ def _start(process: BaseProcess, connection: Connection) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def return_memory() -> None:
+def configure_memory() -> None:
     """Let this process return memory to the system once it is unused. Otherwise idle threads reserve
     a third of the memory limit of a worker, and a server keeps 15 MB more.
     """
@@ -141,7 +141,7 @@ def prepare_child(name: str) -> None:
         libc = ctypes.CDLL(None)
         libc.prctl(_NAME, name.encode())
         libc.prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
-    return_memory()
+    configure_memory()
     exit_with_parent()
 
 
